@@ -19,8 +19,8 @@ const (
 	readers         = 6
 	writerCacheKiB  = 24_000
 	readerCacheKiB  = 2_000
-	checkpointPages = 4_000  // 16 MB of WAL before pages are moved into the database file
-	statementsKept  = 400    // prepared statements kept on a connection
+	checkpointPages = 4_000   // 16 MB of WAL before pages are moved into the database file
+	statementsKept  = 400     // prepared statements kept on a connection
 	maxStatement    = 1 << 20 // bytes of SQL text
 )
 
@@ -361,8 +361,9 @@ func sqliteError(err error) error {
 		return nil
 	}
 	if errors.Is(err, sqlite3.CONSTRAINT_UNIQUE) || errors.Is(err, sqlite3.CONSTRAINT_PRIMARYKEY) || errors.Is(err, sqlite3.CONSTRAINT_ROWID) {
-		_, columns, _ := strings.Cut(err.Error(), "constraint failed: ")
-		table, _, _ := strings.Cut(columns, ".")
+		const told = "constraint failed: "
+		text := err.Error()
+		table, _, _ := strings.Cut(text[strings.LastIndex(text, told)+len(told):], ".")
 		return &UniqueError{Table: table, cause: err}
 	}
 	return err

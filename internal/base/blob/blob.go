@@ -1,0 +1,226 @@
+// Package blob keeps photos and files: content-addressed, streamed, encrypted.
+//
+// A blob's name is the SHA-256 of its plain content, so the ledger's entry that
+// names it also proves it. On disk its file name is an HMAC of that hash, and
+// its content is AES-256-GCM in segments under a key derived for this one blob,
+// so that the directory tells an outsider nothing but sizes and times. Put
+// returns when the file and its directory are on disk; putting the same content
+// again is free. Nothing is ever changed in place.
+//
+// Who controls the directory can delete blobs, which verify finds; he cannot
+// read, change or swap them without being noticed on the next read.
+package blob
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/tink-crypto/tink-go/v2/streamingaead/subtle"
+
+	"github.com/qanat-water/qanat/internal/base/fault"
+	"github.com/qanat-water/qanat/internal/base/vault"
+)
+
+const (
+	segment    = 64 << 10 // bytes of ciphertext that are authenticated at once
+	headerSize = 32 + len(magic)
+	magic      = "qanat-blob-1\n"
+)
+
+// Ref names a blob.
+type Ref struct {
+	Hash string // SHA-256 of the content, 64 hexadecimal digits
+	Size int64  // bytes of content
+}
+
+// Store is a directory of blobs.
+type Store struct {
+	dir     string
+	nameKey []byte
+	seal    *subtle.AESGCMHKDF
+}
+
+// Open uses a directory, and makes it if there is none.
+func Open(dir string, v *vault.Vault) (*Store, error) {
+	if err := os.MkdirAll(filepath.Join(dir, "incoming"), 0o700); err != nil {
+		return nil, fmt.Errorf("blob directory: %w", err)
+	}
+	stale, err := filepath.Glob(filepath.Join(dir, "incoming", "*"))
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range stale { // left by a crash: nothing names them
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	seal, err := subtle.NewAESGCMHKDF(v.Derive("blob content", 32), "SHA256", 32, segment, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{dir: dir, nameKey: v.Derive("blob names", 32), seal: seal}, nil
+}
+
+// Put stores what r gives, up to limit bytes. The content is hashed while it is
+// encrypted; the file carries a random label that its segments are bound to.
+func (s *Store) Put(ctx context.Context, r io.Reader, limit int64) (Ref, error) {
+	f, err := os.CreateTemp(filepath.Join(s.dir, "incoming"), "")
+	if err != nil {
+		return Ref{}, fmt.Errorf("blob: %w", err)
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+
+	header := make([]byte, headerSize)
+	copy(header, magic)
+	rand.Read(header[len(magic):])
+	if _, err := f.Write(header); err != nil {
+		return Ref{}, err
+	}
+	w, err := s.seal.NewEncryptingWriter(f, header)
+	if err != nil {
+		return Ref{}, err
+	}
+	hash := sha256.New()
+	size, err := io.Copy(io.MultiWriter(w, hash), &contextReader{ctx, io.LimitReader(r, limit+1)})
+	if err != nil {
+		return Ref{}, err
+	}
+	if size > limit {
+		return Ref{}, fault.Newf(fault.TooLarge, "blob.size", "The file is larger than %d bytes", limit).WithMend("Send a smaller file")
+	}
+	if err := errors.Join(w.Close(), f.Sync()); err != nil {
+		return Ref{}, fmt.Errorf("blob: %w", err)
+	}
+	ref := Ref{Hash: hex.EncodeToString(hash.Sum(nil)), Size: size}
+	path, err := s.path(ref.Hash)
+	if err != nil {
+		return Ref{}, err
+	}
+	if _, err := os.Stat(path); err == nil {
+		return ref, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return Ref{}, err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return Ref{}, err
+	}
+	return ref, errors.Join(syncDir(filepath.Dir(path)), syncDir(s.dir))
+}
+
+// Get opens a blob for reading. A changed file fails while it is read: the last
+// read returns an error instead of io.EOF.
+func (s *Store) Get(ctx context.Context, hash string) (io.ReadCloser, error) {
+	path, err := s.path(hash)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.New(fault.NotFound, "blob.missing", "The file is not in the store").
+			WithMend("If it was there before, restore it from the backup; qanat verify lists what is missing")
+	}
+	if err != nil {
+		return nil, err
+	}
+	header := make([]byte, headerSize)
+	if _, err := io.ReadFull(f, header); err != nil || !bytes.HasPrefix(header, []byte(magic)) {
+		return nil, errors.Join(damaged(hash), f.Close())
+	}
+	plain, err := s.seal.NewDecryptingReader(f, header)
+	if err != nil {
+		return nil, errors.Join(damaged(hash), err, f.Close())
+	}
+	return &reader{plain: &contextReader{ctx, plain}, file: f, sum: sha256.New(), hash: hash}, nil
+}
+
+// Has tells whether a blob's file is there, without reading it.
+func (s *Store) Has(hash string) bool {
+	path, err := s.path(hash)
+	if err != nil {
+		return false
+	}
+	_, err = os.Stat(path)
+	return err == nil
+}
+
+// Verify reads a whole blob and checks its hash.
+func (s *Store) Verify(ctx context.Context, hash string) error {
+	r, err := s.Get(ctx, hash)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, r)
+	return errors.Join(err, r.Close())
+}
+
+func (s *Store) path(hash string) (string, error) {
+	if raw, err := hex.DecodeString(hash); err != nil || len(raw) != sha256.Size {
+		return "", fault.New(fault.Invalid, "blob.hash", "That is not the name of a file")
+	}
+	mac := hmac.New(sha256.New, s.nameKey)
+	mac.Write([]byte(hash))
+	name := hex.EncodeToString(mac.Sum(nil))
+	return filepath.Join(s.dir, name[:2], name[2:]), nil
+}
+
+type reader struct {
+	plain io.Reader
+	file  *os.File
+	sum   interface {
+		io.Writer
+		Sum([]byte) []byte
+	}
+	hash string
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	n, err := r.plain.Read(p)
+	r.sum.Write(p[:n])
+	switch {
+	case err == io.EOF:
+		if hex.EncodeToString(r.sum.Sum(nil)) != r.hash {
+			return n, damaged(r.hash)
+		}
+	case err != nil:
+		err = errors.Join(damaged(r.hash), err)
+	}
+	return n, err
+}
+
+func (r *reader) Close() error { return r.file.Close() }
+
+func damaged(hash string) error {
+	return fmt.Errorf("blob %s is damaged", hash)
+}
+
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c *contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

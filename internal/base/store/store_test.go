@@ -1,0 +1,196 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/qanat-water/qanat/internal/base/fault"
+	"github.com/qanat-water/qanat/internal/base/store"
+	"github.com/qanat-water/qanat/internal/base/store/storetest"
+)
+
+var ctx = context.Background()
+
+const table = `CREATE TABLE thing (id {text} PRIMARY KEY, n {bigint}, x {real}, b {blob}) {table}`
+
+func TestRoundTripAndNull(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
+		s := open()
+		check(t, s.Migrate(ctx, "test", []string{table}))
+		check(t, s.Write(ctx, func(q *store.Q) error {
+			_, err := q.Exec(`INSERT INTO thing (b, x, n, id) VALUES ($4, $3, $2, $1)`, "a", 7, 1.5, []byte{0, 1})
+			if err != nil {
+				return err
+			}
+			_, err = q.Exec(`INSERT INTO thing (id, n, x, b) VALUES ($1, $2, $3, $4)`, "null", nil, (*float64)(nil), []byte(nil))
+			return err
+		}))
+		check(t, s.Read(ctx, func(q *store.Q) error {
+			var n int64
+			var x float64
+			var b []byte
+			if found, err := q.Row([]any{&n, &x, &b}, `SELECT n, x, b FROM thing WHERE id = $1`, "a"); err != nil || !found || n != 7 || x != 1.5 || string(b) != "\x00\x01" {
+				t.Errorf("row a = %d %g %x, found %v, %v", n, x, b, found, err)
+			}
+			var pn *int64
+			if found, err := q.Row([]any{&pn, &x, &b}, `SELECT n, x, b FROM thing WHERE id = $1`, "null"); err != nil || !found || pn != nil || x != 0 || b != nil {
+				t.Errorf("row null = %v %g %x, found %v, %v", pn, x, b, found, err)
+			}
+			if found, err := q.Row([]any{&n}, `SELECT n FROM thing WHERE id = 'none'`); err != nil || found {
+				t.Errorf("row none: found %v, %v", found, err)
+			}
+			return nil
+		}))
+	})
+}
+
+func TestUniqueIsToldAndRolledBack(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
+		s := open()
+		check(t, s.Migrate(ctx, "test", []string{table}))
+		err := s.Write(ctx, func(q *store.Q) error {
+			for range 2 {
+				if _, err := q.Exec(`INSERT INTO thing (id) VALUES ('a')`); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if name, ok := store.IsUnique(err); !ok || name != "thing" {
+			t.Fatalf("error = %v, unique table %q, want thing", err, name)
+		}
+		if n := count(t, s); n != 0 {
+			t.Errorf("%d rows after a failed write, want 0", n)
+		}
+	})
+}
+
+func TestPanicRollsBackAndLeavesTheStoreUsable(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
+		s := open()
+		check(t, s.Migrate(ctx, "test", []string{table}))
+		func() {
+			defer func() { _ = recover() }()
+			_ = s.Write(ctx, func(q *store.Q) error {
+				_, _ = q.Exec(`INSERT INTO thing (id) VALUES ('a')`)
+				panic("in the middle")
+			})
+		}()
+		check(t, s.Write(ctx, func(q *store.Q) error { _, err := q.Exec(`INSERT INTO thing (id) VALUES ('b')`); return err }))
+		if n := count(t, s); n != 1 {
+			t.Errorf("%d rows, want 1", n)
+		}
+	})
+}
+
+func TestReadSeesOneSnapshotWhileOthersWrite(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
+		s := open()
+		check(t, s.Migrate(ctx, "test", []string{table}))
+		check(t, s.Read(ctx, func(q *store.Q) error {
+			var before, after int
+			_, err := q.Row([]any{&before}, `SELECT count(*) FROM thing`)
+			check(t, err)
+			check(t, s.Write(ctx, func(q *store.Q) error { _, err := q.Exec(`INSERT INTO thing (id) VALUES ('a')`); return err }))
+			_, err = q.Row([]any{&after}, `SELECT count(*) FROM thing`)
+			check(t, err)
+			if before != 0 || after != 0 {
+				t.Errorf("a snapshot saw %d, then %d rows", before, after)
+			}
+			return nil
+		}))
+	})
+}
+
+func TestReadersCannotWrite(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
+		s := open()
+		check(t, s.Migrate(ctx, "test", []string{table}))
+		if err := s.Read(ctx, func(q *store.Q) error { _, err := q.Exec(`INSERT INTO thing (id) VALUES ('a')`); return err }); err == nil {
+			t.Error("a read transaction wrote")
+		}
+	})
+}
+
+func TestManyReadersAndWriters(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
+		s := open()
+		check(t, s.Migrate(ctx, "test", []string{table}))
+		check(t, s.Write(ctx, func(q *store.Q) error { _, err := q.Exec(`INSERT INTO thing (id, n) VALUES ('a', 0)`); return err }))
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				for range 10 {
+					if err := s.Write(ctx, func(q *store.Q) error { _, err := q.Exec(`UPDATE thing SET n = n + 1`); return err }); err != nil {
+						t.Error(err)
+					}
+					if err := s.Read(ctx, func(q *store.Q) error { var n int; _, err := q.Row([]any{&n}, `SELECT n FROM thing`); return err }); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		var n int
+		check(t, s.Read(ctx, func(q *store.Q) error { _, err := q.Row([]any{&n}, `SELECT n FROM thing`); return err }))
+		if n != 200 {
+			t.Errorf("counter = %d, want 200", n)
+		}
+	})
+}
+
+func TestMigrateRefusesEditedAndNewer(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
+		s := open()
+		check(t, s.Migrate(ctx, "test", []string{table, `CREATE INDEX thing_n ON thing (n)`}))
+		check(t, s.Migrate(ctx, "test", []string{table, `CREATE INDEX thing_n ON thing (n)`}))
+		for name, steps := range map[string][]string{"edited": {table + " ", `CREATE INDEX thing_n ON thing (n)`}, "newer": {table}} {
+			if err := s.Migrate(ctx, "test", steps); fault.KindOf(err) != fault.Conflict {
+				t.Errorf("%s: error = %v, want a conflict", name, err)
+			}
+		}
+	})
+}
+
+func TestCancelledReadEnds(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
+		s := open()
+		c, cancel := context.WithCancel(ctx)
+		err := s.Read(c, func(q *store.Q) error {
+			cancel()
+			var n int
+			_, err := q.Row([]any{&n}, `WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < 1000000000) SELECT count(*) FROM r`)
+			return err
+		})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("error = %v, want cancelled", err)
+		}
+	})
+}
+
+func TestWrongKeyDoesNotOpen(t *testing.T) {
+	path := t.TempDir() + "/a.db"
+	s, err := store.OpenSQLite(ctx, path, storetest.Key)
+	check(t, err)
+	check(t, s.Migrate(ctx, "test", []string{table}))
+	check(t, s.Close())
+	if s, err := store.OpenSQLite(ctx, path, []byte("another key that is 32 bytes lng")); err == nil {
+		s.Close()
+		t.Error("opened with a wrong key")
+	}
+}
+
+func count(t *testing.T, s *store.Store) (n int) {
+	t.Helper()
+	check(t, s.Read(ctx, func(q *store.Q) error { _, err := q.Row([]any{&n}, `SELECT count(*) FROM thing`); return err }))
+	return n
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
