@@ -14,6 +14,7 @@ const (
 	maxID       = 255      // characters of a form id, version or instance id
 	maxText     = 24 << 20 // bytes of all texts once each question has its own
 	maxWarnings = 100
+	maxFields   = 20_000
 	// Choice lists that many fields share are repeated in each field up to this many choices in all; beyond it they are in Form.Lists.
 	maxInlineChoices = 20_000
 )
@@ -29,6 +30,7 @@ type builder struct {
 	binds     map[string]*branch      // bind id -> what it binds
 	files     map[string]bool
 	textBytes int
+	grown     int // fields
 	inlined   int
 	position  int // order in the body
 	err       error
@@ -140,6 +142,10 @@ func (b *builder) readInstances(model *element) error {
 	}
 	b.root = &branch{name: primary.name, path: "/" + primary.name}
 	b.grow(b.root, primary)
+	if b.grown > maxFields || b.textBytes > maxText {
+		return fault.New(fault.TooLarge, "form.too_many_fields", fmt.Sprintf("The form has more than %d questions, or their names are too long", maxFields)).
+			At(primary.place(), fmt.Sprintf("%d elements", b.grown), "Split the form")
+	}
 	return nil
 }
 
@@ -173,6 +179,10 @@ func (b *builder) grow(at *branch, e *element) {
 	for _, c := range e.children() {
 		child := at.byName[c.name]
 		if child == nil {
+			if b.grown++; b.grown > maxFields || b.textBytes > maxText {
+				return
+			}
+			b.textBytes += len(at.path) + len(c.name)
 			child = &branch{name: c.name, path: at.path + "/" + c.name, parent: at}
 			if at.byName == nil {
 				at.byName = map[string]*branch{}

@@ -20,6 +20,7 @@ const (
 	maxFormNodes     = 300_000 // elements and attributes
 	maxInstanceNodes = 100_000
 	maxDepth         = 64
+	maxName          = 255 // bytes of an element's name
 )
 
 // element is an XML element in document order. Names carry no prefix.
@@ -151,11 +152,15 @@ func read(data []byte, lim limits) (*element, error) {
 			count += 1 + len(t.Attr)
 			if count > lim.nodes {
 				return nil, fault.New(fault.TooLarge, lim.what+".too_many_nodes", fmt.Sprintf("The %s has more than %d elements and attributes", lim.what, lim.nodes)).
-					At(fmt.Sprintf("line %d", line), "the limit is reached here", "Move long choice lists into an attached CSV file, or split the "+lim.what+"")
+					At(fmt.Sprintf("line %d", line), "the limit is reached here", "Move long choice lists into an attached CSV file, or split the "+lim.what)
 			}
 			if len(stack) >= maxDepth {
 				return nil, fault.New(fault.Invalid, lim.what+".too_deep", fmt.Sprintf("The %s nests elements deeper than %d levels", lim.what, maxDepth)).
 					At(fmt.Sprintf("line %d, <%s>", line, clip(t.Name.Local)), "nested too deeply", "Flatten the groups")
+			}
+			if len(t.Name.Local) > maxName {
+				return nil, fault.New(fault.Invalid, lim.what+".name_too_long", "An element's name is too long").
+					At(fmt.Sprintf("line %d, <%s>", line, clip(t.Name.Local)), fmt.Sprintf("longer than %d bytes", maxName), "Choose shorter question names")
 			}
 			if root != nil && len(stack) == 0 {
 				return nil, malformed(lim, line, nil, errors.New("a second root element"))
