@@ -1,0 +1,200 @@
+// Package access answers one question: may this actor do this verb on this
+// thing, and why.
+//
+// It guarantees one decision function for every door and every list. Rights are
+// worked out when asked, from memberships, grants and the lists that stand in
+// documents; nothing is cached in a document, so a grant that is taken back is
+// gone at the next question. What is not allowed by a row of the table in
+// table.go is refused. What may not be seen does not exist: Require answers
+// not-found. Visible is the same table as an SQL condition for lists; a
+// property test holds the two together.
+//
+// Limits: a branch tree deeper than 64 is cut off (org refuses 16). Rights of a
+// document that is deleted are those of its last content. A system actor may do
+// everything: only jobs inside the process are one, and each has a name.
+//
+// It reads the index tables of people/org and people/account, and writes only
+// grants. Who controls it reads and changes everything.
+package access
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/qanat-water/qanat/internal/base/fault"
+	"github.com/qanat-water/qanat/internal/ledger"
+)
+
+// Verb is something that can be done to a thing.
+type Verb string
+
+// The verbs. What each means for a kind of thing is said in the table.
+const (
+	See        Verb = "see"
+	Edit       Verb = "edit"
+	Create     Verb = "create"
+	Delete     Verb = "delete"
+	Share      Verb = "share"      // give and take back grants
+	Administer Verb = "administer" // privacy, owner, merge; settings of a branch
+	Submit     Verb = "submit"     // attach a response, send in
+	Approve    Verb = "approve"
+	Reject     Verb = "reject"
+	Recall     Verb = "recall" // an enumerator takes a pending response back to draft
+	Deploy     Verb = "deploy" // create, edit, close deployments
+	Design     Verb = "design" // edit a survey's form and translations
+	Reveal     Verb = "reveal" // confidential answers
+	Export     Verb = "export"
+	Claim      Verb = "claim"
+	Revoke     Verb = "revoke"
+	Release    Verb = "release" // let something out of quarantine
+)
+
+// Thing is what access needs to know of a document.
+type Thing struct {
+	Kind    string
+	ID      string // empty: one that is to be made
+	Org     string
+	Branch  string // the branch that manages it; the organization's id for its own things
+	Privacy string // a site's privacy
+	State   string // a response's or deployment's state; a thing has a privacy or a state, not both
+	Owner   string // the person whose own it is: a response's enumerator
+	Holders []Holder
+	Parent  *Thing // deployment -> survey, response -> deployment
+	Name    string // for explanations
+}
+
+// Holder is one line of a list that stands in the document itself.
+type Holder struct {
+	Role      string // as the table calls it: "viewer"
+	Principal string
+}
+
+func (t Thing) word() string {
+	if t.Privacy != "" {
+		return t.Privacy
+	}
+	return t.State
+}
+
+func (t Thing) title() string {
+	kind := strings.ReplaceAll(t.Kind, "_", " ")
+	if t.Name != "" {
+		return kind + " " + t.Name
+	}
+	return kind
+}
+
+// Decision is an answer with its reasons.
+type Decision struct {
+	Allowed bool
+	// Why has one chain for each way in which the actor may, or, when refused,
+	// what the actor holds and what would be needed. Sentences for people.
+	Why []string
+}
+
+// Require is nil when the actor may. It is NotFound when the actor may not even
+// see the thing, and Denied when it may be seen but not done.
+func Require(r *ledger.Reader, actor ledger.Actor, verb Verb, t Thing) error {
+	s, err := Principals(r, actor)
+	if err != nil {
+		return err
+	}
+	return s.Require(r, verb, t)
+}
+
+// Require is the function of that name for an actor whose principals are known:
+// for many questions in one snapshot.
+func (s *Set) Require(r *ledger.Reader, verb Verb, t Thing) error {
+	held, err := s.roles(r, t)
+	if err != nil {
+		return err
+	}
+	if s.allows(held, verb, t) != nil {
+		return nil
+	}
+	kind := strings.ReplaceAll(t.Kind, "_", " ")
+	seen := s.allows(held, See, t) != nil
+	if t.ID == "" && !seen { // to be made: who sees the place learns that it is not for them
+		for _, m := range s.memberships {
+			seen = seen || m.org == t.Org && t.Org != ""
+		}
+	}
+	if !seen {
+		return fault.New(fault.NotFound, t.Kind+".missing", "There is no such "+kind)
+	}
+	return fault.Newf(fault.Denied, t.Kind+".denied", "You may see this %s, but not %s it", kind, verb).
+		WithMend("Ask an administrator of its branch for the right to")
+}
+
+// Decide answers with reasons.
+func Decide(r *ledger.Reader, actor ledger.Actor, verb Verb, t Thing) (Decision, error) {
+	s, err := Principals(r, actor)
+	if err != nil {
+		return Decision{}, err
+	}
+	return s.Decide(r, verb, t)
+}
+
+// Decide is the function of that name for an actor whose principals are known.
+func (s *Set) Decide(r *ledger.Reader, verb Verb, t Thing) (Decision, error) {
+	if s.System {
+		return Decision{true, []string{fmt.Sprintf("%s is a job of the server itself", s.Actor.Name)}}, nil
+	}
+	held, err := s.roles(r, t)
+	if err != nil {
+		return Decision{}, err
+	}
+	if by := s.allows(held, verb, t); by != nil {
+		d := Decision{Allowed: true}
+		for _, h := range by {
+			why, err := s.explain(r, h)
+			if err != nil {
+				return Decision{}, err
+			}
+			d.Why = append(d.Why, fmt.Sprintf("%s; %s may %s it%s", why, h.role, verb, when(t)))
+		}
+		return d, nil
+	}
+	d := Decision{}
+	for _, h := range held {
+		why, err := s.explain(r, h)
+		if err != nil {
+			return Decision{}, err
+		}
+		d.Why = append(d.Why, fmt.Sprintf("%s, but %s may not %s it%s", why, h.role, verb, when(t)))
+	}
+	switch {
+	case s.Person == "" && s.Device == "":
+		d.Why = append(d.Why, "the actor is nobody that this server knows as active")
+	case s.limit != nil && !s.limit[verb]:
+		d.Why = append(d.Why, fmt.Sprintf("a phone may only send in and see, not %s", verb))
+	case len(held) == 0:
+		d.Why = append(d.Why, "no membership, grant or list reaches this "+t.title())
+	}
+	return d, nil
+}
+
+func when(t Thing) string {
+	if w := t.word(); w != "" {
+		return " while it is " + w
+	}
+	return ""
+}
+
+// allows gives the held roles that allow a verb, nil when none does.
+func (s *Set) allows(held []heldRole, verb Verb, t Thing) []heldRole {
+	if s.System {
+		return []heldRole{{role: "system"}}
+	}
+	if s.limit != nil && !s.limit[verb] {
+		return nil
+	}
+	var by []heldRole
+	word := t.word()
+	for _, h := range held {
+		if h.may(t.Kind, word, verb) {
+			by = append(by, h)
+		}
+	}
+	return by
+}

@@ -1,0 +1,129 @@
+package access
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/qanat-water/qanat/internal/base/fault"
+	"github.com/qanat-water/qanat/internal/ledger"
+)
+
+// Grant gives a principal a role on a thing.
+type Grant struct {
+	Thing     string `json:"thing" doc:"kind:id, for example site:0192…"`
+	Principal string `json:"principal" doc:"person:<id>, team:<id>, branch:<id>, group:<branch>/admins, or everyone"`
+	Role      string `json:"role" doc:"a role of the thing's kind: for a site view, edit or admin"`
+}
+
+// Grants is the noun of grants. A grant belongs to the organization of its thing.
+var Grants = ledger.Noun[Grant]{
+	Name: "access_grant",
+	Table: &ledger.Table[Grant]{
+		Columns: []ledger.Column{
+			{Name: "kind", Type: ledger.Text}, {Name: "subject", Type: ledger.Text},
+			{Name: "principal", Type: ledger.Text}, {Name: "role", Type: ledger.Text},
+		},
+		Unique:  [][]string{{"kind", "subject", "principal", "role"}},
+		Indexes: [][]string{{"principal", "kind"}},
+		Row: func(d ledger.Doc[Grant]) []any {
+			kind, subject, _ := strings.Cut(d.Body.Thing, ":")
+			return []any{kind, subject, d.Body.Principal, d.Body.Role}
+		},
+	},
+	Check: func(tx *ledger.Tx, before, after *ledger.Doc[Grant]) error {
+		if after == nil {
+			return nil
+		}
+		if before != nil && before.Body != after.Body {
+			return fault.New(fault.Invalid, "access_grant.fixed", "A grant is given or taken back, not changed").
+				WithMend("Take it back and give another")
+		}
+		return after.Body.check()
+	},
+}
+
+func (g Grant) check() error {
+	kind, subject, _ := strings.Cut(g.Thing, ":")
+	roles := GrantRoles(kind)
+	if subject == "" || len(roles) == 0 {
+		return fault.Newf(fault.Invalid, "access_grant.thing", "%.80q cannot be shared by a grant", g.Thing).
+			At("/thing", "not a thing that takes grants", "write it as kind:id, for example site:<id>")
+	}
+	if !slices.Contains(roles, g.Role) {
+		return fault.Newf(fault.Invalid, "access_grant.role", "A %s has no role %.40q", kind, g.Role).
+			At("/role", "unknown role", "one of "+strings.Join(roles, ", "))
+	}
+	if !ValidPrincipal(g.Principal) {
+		return fault.Newf(fault.Invalid, "access_grant.principal", "%.80q names nobody", g.Principal).
+			At("/principal", "not a principal", "person:<id>, team:<id>, branch:<id>, group:<branch>/admins|managers|viewers|members, or everyone")
+	}
+	return nil
+}
+
+// ValidPrincipal tells whether a text has the form of a principal.
+func ValidPrincipal(p string) bool {
+	kind, rest, _ := strings.Cut(p, ":")
+	if strings.ContainsAny(p, " %_") {
+		return false
+	}
+	switch kind {
+	case "everyone":
+		return p == "everyone"
+	case "person", "team", "branch":
+		return rest != "" && !strings.ContainsAny(rest, "/:")
+	case "group":
+		branch, group, _ := strings.Cut(rest, "/")
+		return branch != "" && slices.Contains([]string{"admins", "managers", "viewers", "members"}, group)
+	}
+	return false
+}
+
+// Give grants, when the transaction's actor may share the thing.
+func Give(tx *ledger.Tx, g Grant) (ledger.Doc[Grant], error) {
+	t, err := g.target(tx.Reader)
+	if err == nil {
+		err = Require(tx.Reader, tx.Actor, Share, t)
+	}
+	if err != nil {
+		return ledger.Doc[Grant]{}, err
+	}
+	return Grants.Create(tx, t.Org, "", g)
+}
+
+// TakeBack ends a grant, when the transaction's actor may share the thing.
+func TakeBack(tx *ledger.Tx, id string) error {
+	g, err := Grants.Get(tx.Reader, id)
+	if err != nil {
+		return err
+	}
+	t, err := g.Body.target(tx.Reader)
+	if err != nil {
+		return err
+	}
+	if err := Require(tx.Reader, tx.Actor, Share, t); err != nil {
+		return err
+	}
+	return Grants.Delete(tx, id, 0)
+}
+
+// On lists the grants on a thing; who may see the thing may see them.
+func On(r *ledger.Reader, actor ledger.Actor, t Thing) ([]ledger.Doc[Grant], error) {
+	if err := Require(r, actor, See, t); err != nil {
+		return nil, err
+	}
+	return Grants.List(r, "n.kind = $1 AND n.subject = $2 ORDER BY n.id", t.Kind, t.ID)
+}
+
+func (g Grant) target(r *ledger.Reader) (Thing, error) {
+	kind, subject, _ := strings.Cut(g.Thing, ":")
+	return Describe(r, kind, subject)
+}
+
+// ListText writes principals as the text of an index column that Visible can
+// search: " person:1 team:2 ".
+func ListText(principals []string) string {
+	if len(principals) == 0 {
+		return ""
+	}
+	return " " + strings.Join(principals, " ") + " "
+}

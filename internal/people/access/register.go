@@ -1,0 +1,172 @@
+package access
+
+import (
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	"github.com/qanat-water/qanat/internal/base/fault"
+	"github.com/qanat-water/qanat/internal/ledger"
+)
+
+// Columns says where a kind's index table keeps what the rules ask for, so that
+// lists can be filtered in SQL. Empty: the kind has none of it.
+type Columns struct {
+	Branch string // column with the managing branch
+	Word   string // column with the privacy or state
+	Owner  string // column with the person whose own it is
+	// Parents gives the column with the id of the parent of each kind, for all
+	// kinds that rules name as kind.role: {"survey": "survey", "deployment": "deployment"}.
+	Parents map[string]string
+	// Lists gives, for a role that stands in documents, a query for (thing id,
+	// list) where list is as ListText writes it:
+	// {"viewer": "SELECT id, viewers FROM deployment"}.
+	Lists map[string]string
+}
+
+// kind is what a noun of a higher floor told about itself.
+type kind struct {
+	columns Columns
+	current func(r *ledger.Reader, id string) (Thing, error)
+	of      func(r *ledger.Reader, org, id string, body json.RawMessage) (Thing, error)
+	secret  bool
+}
+
+var kinds struct {
+	sync.RWMutex
+	byName map[string]kind
+}
+
+// Register tells access how a noun's documents are things. It is called once for
+// a noun, when its package is initialized; more rules are added to the table.
+func Register[T any](noun *ledger.Noun[T], columns Columns, thing func(r *ledger.Reader, d ledger.Doc[T]) (Thing, error), more ...Rule) bool {
+	kinds.Lock()
+	defer kinds.Unlock()
+	if kinds.byName == nil {
+		kinds.byName = map[string]kind{}
+	}
+	if _, twice := kinds.byName[noun.Name]; twice {
+		panic("access: " + noun.Name + " is registered twice")
+	}
+	describe := func(r *ledger.Reader, d ledger.Doc[T]) (Thing, error) {
+		t, err := thing(r, d)
+		if err == nil && t.Kind == "" {
+			t.Kind, t.ID, t.Org = noun.Name, d.ID, d.Org
+		}
+		return t, err
+	}
+	kinds.byName[noun.Name] = kind{
+		columns: columns, secret: noun.Secret,
+		current: func(r *ledger.Reader, id string) (Thing, error) {
+			d, err := noun.Get(r, id)
+			if err != nil {
+				return Thing{}, err
+			}
+			return describe(r, d)
+		},
+		of: func(r *ledger.Reader, org, id string, body json.RawMessage) (Thing, error) {
+			d := ledger.Doc[T]{ID: id, Org: org}
+			if err := json.Unmarshal(body, &d.Body); err != nil {
+				return Thing{}, fmt.Errorf("past content of %s %s: %w", noun.Name, id, err)
+			}
+			return describe(r, d)
+		},
+	}
+	rules.Lock()
+	defer rules.Unlock()
+	for _, row := range more {
+		rules.byKind[row.Kind] = append(rules.byKind[row.Kind], row)
+	}
+	return true
+}
+
+func registered(name string) (kind, bool) {
+	kinds.RLock()
+	defer kinds.RUnlock()
+	k, known := kinds.byName[name]
+	return k, known
+}
+
+// Describe reads a document of any registered kind as a thing. A kind that
+// nobody registered has no things.
+func Describe(r *ledger.Reader, kind, id string) (Thing, error) {
+	k, known := registered(kind)
+	if !known {
+		return Thing{}, missing(kind)
+	}
+	return k.current(r, id)
+}
+
+// DescribePast describes a document by content that it had: one that is deleted,
+// or an earlier revision.
+func DescribePast(r *ledger.Reader, kind, org, id string, body json.RawMessage) (Thing, error) {
+	k, known := registered(kind)
+	if !known {
+		return Thing{}, missing(kind)
+	}
+	return k.of(r, org, id, body)
+}
+
+func missing(kind string) error {
+	return fault.Newf(fault.NotFound, kind+".missing", "There is no such %s", kind)
+}
+
+func isMissing(err error) bool { return err != nil && fault.KindOf(err) == fault.NotFound }
+
+// MayUndo tells whether the transaction's actor may undo an entry: whoever may
+// edit a thing, as it was and as it would be, may undo its changes; whoever may
+// delete it may undo its making and its deletion. Undoing a grant is sharing.
+// It has the form that ledger.Undo and ledger.UndoAct ask for.
+func MayUndo(tx *ledger.Tx, e ledger.Entry) error {
+	k, known := registered(e.Kind)
+	if !known || k.secret {
+		if tx.Actor.Kind == "system" {
+			return nil
+		}
+		return missing(e.Kind)
+	}
+	_, before, after, err := tx.Entry(e.Number)
+	if err != nil {
+		return err
+	}
+	verb := Edit
+	if before == nil || after == nil {
+		verb = Delete
+	}
+	s, err := Principals(tx.Reader, tx.Actor)
+	if err != nil {
+		return err
+	}
+	var things []Thing
+	for _, body := range []json.RawMessage{before, after} {
+		if body == nil {
+			continue
+		}
+		t, err := k.of(tx.Reader, e.Org, e.Doc, body)
+		if err != nil {
+			return err
+		}
+		things = append(things, t)
+	}
+	now, err := k.current(tx.Reader, e.Doc)
+	if err == nil {
+		things = append(things, now)
+	} else if !isMissing(err) {
+		return err
+	}
+	for _, t := range things {
+		asked := verb
+		if t.Kind != e.Kind { // a grant is described as the thing it is on
+			asked = Share
+		}
+		if err := s.Require(tx.Reader, asked, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A grant is the thing that it is on.
+var _ = Register(&Grants, Columns{}, func(r *ledger.Reader, d ledger.Doc[Grant]) (Thing, error) {
+	return d.Body.target(r)
+})
