@@ -216,3 +216,6 @@ func IsUnique(err error) (table string, ok bool) {
 	}
 	return "", false
 }
+
+// Failed is a query that has failed already.
+func Failed(err error) *Rows { return &Rows{err: err} }

@@ -1,0 +1,222 @@
+package ledger
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/qanat-water/qanat/internal/base/fault"
+	"github.com/qanat-water/qanat/internal/base/store"
+	"github.com/qanat-water/qanat/internal/base/vault"
+)
+
+// signer signs checkpoints: signed notes whose text is origin, size and root
+// (C2SP tlog-checkpoint), with an Ed25519 key derived from the master key.
+type signer struct {
+	origin   string
+	sign     note.Signer
+	verify   note.Verifier
+	verifier string // the public key in note format
+	dir      string
+}
+
+const checkpointFile = "checkpoint"
+
+func newSigner(v *vault.Vault, origin, dir string) (*signer, error) {
+	if origin == "" || strings.ContainsAny(origin, "+\n\t ") {
+		return nil, fmt.Errorf("checkpoint origin %q: letters, digits, dots and slashes only", origin)
+	}
+	seed := v.Derive("checkpoint signing", ed25519.SeedSize)
+	public, ok := ed25519.NewKeyFromSeed(seed).Public().(ed25519.PublicKey)
+	if !ok {
+		return nil, errors.New("checkpoint key")
+	}
+	verifierKey, err := note.NewEd25519VerifierKey(origin, public)
+	if err != nil {
+		return nil, err
+	}
+	verifier, err := note.NewVerifier(verifierKey)
+	if err != nil {
+		return nil, err
+	}
+	// note's own encoding of a private key: algorithm 1, then the seed.
+	const algorithm = 1
+	sum := sha256.Sum256(append([]byte(origin+"\n"), append([]byte{algorithm}, public...)...))
+	key := fmt.Sprintf("PRIVATE+KEY+%s+%08x+%s", origin, binary.BigEndian.Uint32(sum[:4]),
+		base64.StdEncoding.EncodeToString(append([]byte{algorithm}, seed...)))
+	sign, err := note.NewSigner(key)
+	if err != nil {
+		return nil, err
+	}
+	if dir != "" {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	return &signer{origin: origin, sign: sign, verify: verifier, verifier: verifierKey, dir: dir}, nil
+}
+
+// Checkpoint is the signed state of the tree at one time.
+type Checkpoint struct {
+	Size int64     `json:"size" doc:"entries covered"`
+	Root string    `json:"root" doc:"root hash, base64"`
+	Time time.Time `json:"time"`
+	Note string    `json:"note" doc:"signed note (C2SP tlog-checkpoint)"`
+	Key  string    `json:"key" doc:"verifier key (C2SP signed-note vkey)"`
+}
+
+// VerifierKey is the public key that checkpoints are checked with.
+func (l *Ledger) VerifierKey() string { return l.signer.verifier }
+
+// checkpoints signs a checkpoint within every period in which something changed.
+func (l *Ledger) checkpoints(every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := l.Checkpoint(context.Background()); err != nil {
+				l.log.Error("checkpoint failed", "error", err)
+			}
+		case <-l.closing:
+			return
+		}
+	}
+}
+
+// Checkpoint signs the tree as it stands, unless that is done already, and puts
+// it outside: first into the table, then beside the database.
+func (l *Ledger) Checkpoint(ctx context.Context) error {
+	var text string
+	err := l.store.Write(ctx, func(q *store.Q) error {
+		h, err := loadHead(q)
+		if err != nil || h.entries == 0 {
+			return err
+		}
+		var size int64
+		if _, err := q.Row([]any{&size, &text}, `SELECT size, note FROM checkpoint ORDER BY size DESC LIMIT 1`); err != nil || size == h.entries {
+			return err
+		}
+		if text, err = l.signer.signed(h.entries, h.root); err != nil {
+			return err
+		}
+		_, err = q.Exec(`INSERT INTO checkpoint (size, time, note) VALUES ($1, $2, $3)`, h.entries, h.time, text)
+		return err
+	})
+	if err != nil || text == "" || l.signer.dir == "" {
+		return err
+	}
+	return l.signer.publish(text)
+}
+
+// LatestCheckpoint is the newest signed checkpoint; found is false before the first.
+func (r *Reader) LatestCheckpoint() (c Checkpoint, found bool, err error) {
+	var ms int64
+	found, err = r.q.Row([]any{&c.Size, &ms, &c.Note}, `SELECT size, time, note FROM checkpoint ORDER BY size DESC LIMIT 1`)
+	if err != nil || !found {
+		return c, false, err
+	}
+	c.Time, c.Key = time.UnixMilli(ms).UTC(), r.ledger.signer.verifier
+	_, root, err := r.ledger.signer.open(c.Note)
+	c.Root = root.String()
+	return c, true, err
+}
+
+func (s *signer) signed(size int64, root tlog.Hash) (string, error) {
+	msg, err := note.Sign(&note.Note{Text: fmt.Sprintf("%s\n%d\n%s\n", s.origin, size, root)}, s.sign)
+	return string(msg), err
+}
+
+// open checks a checkpoint's signature and reads it.
+func (s *signer) open(text string) (size int64, root tlog.Hash, err error) {
+	n, err := note.Open([]byte(text), note.VerifierList(s.verify))
+	if err != nil {
+		return 0, root, fmt.Errorf("checkpoint: %w", err)
+	}
+	lines := strings.Split(n.Text, "\n")
+	if len(lines) < 4 || lines[0] != s.origin {
+		return 0, root, errors.New("checkpoint: not of this ledger")
+	}
+	if size, err = strconv.ParseInt(lines[1], 10, 64); err != nil {
+		return 0, root, fmt.Errorf("checkpoint: %w", err)
+	}
+	root, err = tlog.ParseHash(lines[2])
+	return size, root, err
+}
+
+// publish replaces the checkpoint file, whole or not at all.
+func (s *signer) publish(text string) error {
+	path := filepath.Join(s.dir, checkpointFile)
+	tmp, err := os.CreateTemp(s.dir, checkpointFile+"-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.WriteString(text)
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp.Name(), path); err != nil {
+		return err
+	}
+	d, err := os.Open(s.dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// descends refuses to go on when the ledger is not a descendant of the newest
+// checkpoint beside it: it was rolled back, or forked.
+func (l *Ledger) descends(ctx context.Context) error {
+	if l.signer.dir == "" {
+		return nil
+	}
+	text, err := os.ReadFile(filepath.Join(l.signer.dir, checkpointFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	size, root, err := l.signer.open(string(text))
+	if err != nil {
+		return fault.New(fault.Conflict, "ledger.checkpoint", "The checkpoint beside the database was not signed by this server's key").
+			WithMend("Use the master key and the database that belong together").Because(err)
+	}
+	return l.store.Read(ctx, func(q *store.Q) error {
+		var entries int64
+		if _, err := q.Row([]any{&entries}, `SELECT entries FROM head WHERE id = 1`); err != nil {
+			return err
+		}
+		if entries < size {
+			return fault.Newf(fault.Conflict, "ledger.rolled-back", "The ledger has %d entries, but a checkpoint of %d entries was signed", entries, size).
+				WithMend("This database is older than what was promised: find the newer one, or restore from the backup")
+		}
+		if size == 0 {
+			return nil
+		}
+		is, err := tlog.TreeHash(size, storedHashes(q))
+		if err != nil {
+			return err
+		}
+		if is != root {
+			return fault.Newf(fault.Conflict, "ledger.forked", "The first %d entries are not those that a checkpoint was signed for", size).
+				WithMend("Somebody changed the past of this database: keep it as evidence, run qanat verify, and restore from the backup")
+		}
+		return nil
+	})
+}

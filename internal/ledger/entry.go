@@ -1,0 +1,115 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Verb is what an entry did.
+type Verb string
+
+// The verbs. An undo may create, change or delete: its content tells.
+const (
+	VerbCreate   Verb = "create"
+	VerbUpdate   Verb = "update"
+	VerbDelete   Verb = "delete"
+	VerbUndelete Verb = "undelete"
+	VerbUndo     Verb = "undo"
+)
+
+// Entry is what happened once.
+type Entry struct {
+	Number    int64     `json:"number" doc:"1, 2, 3 … in commit order"`
+	Time      time.Time `json:"time"`
+	Act       int64     `json:"act" doc:"number of the first entry of the act it belongs to"`
+	Org       string    `json:"org"`
+	Kind      string    `json:"kind"`
+	Doc       string    `json:"doc"`
+	Revision  int64     `json:"revision"`
+	Verb      Verb      `json:"verb"`
+	Actor     string    `json:"actor"`
+	ActorKind string    `json:"actor_kind"`
+	ActorName string    `json:"actor_name"`
+	Door      string    `json:"door"`
+	From      string    `json:"from,omitempty" doc:"network address"`
+	Reason    string    `json:"reason,omitempty"`
+	Reverts   int64     `json:"reverts,omitempty" doc:"number of the entry that this one undoes"`
+	Erased    bool      `json:"erased,omitempty" doc:"its content was erased; the proof that it happened stays"`
+}
+
+// header is an entry's columns as they are hashed.
+type header struct {
+	number, time, act int64
+	org, kind, doc    string
+	revision          int64
+	verb              string
+	actor, actorKind  string
+	door              string
+	reverts           int64
+}
+
+// content is what is sealed. Its JSON is the format.
+type content struct {
+	Name   string          `json:"name,omitempty"`
+	From   string          `json:"from,omitempty"`
+	Reason string          `json:"reason,omitempty"`
+	Shape  int             `json:"shape,omitempty"`
+	Body   json.RawMessage `json:"body,omitempty"` // absent: deleted
+}
+
+// encode is the header in its canonical form: a magic line, then each field in
+// the order of the table's columns, numbers as 8 bytes big-endian, text as a
+// 4-byte big-endian length and its UTF-8 bytes.
+func (h *header) encode() []byte {
+	b := make([]byte, 0, 256)
+	b = append(b, "qanat entry 1\n"...)
+	number := func(n int64) { b = binary.BigEndian.AppendUint64(b, uint64(n)) } // #nosec G115 -- a bit pattern
+	text := func(s string) {
+		b = binary.BigEndian.AppendUint32(b, uint32(len(s))) // #nosec G115 -- far below 4 GiB
+		b = append(b, s...)
+	}
+	number(h.number)
+	number(h.time)
+	number(h.act)
+	text(h.org)
+	text(h.kind)
+	text(h.doc)
+	number(h.revision)
+	text(h.verb)
+	text(h.actor)
+	text(h.actorKind)
+	text(h.door)
+	number(h.reverts)
+	return b
+}
+
+// leaf is what the tree hashes for an entry: its header, then its sealed bytes.
+func leaf(header, sealed []byte) []byte {
+	return append(append(make([]byte, 0, len(header)+len(sealed)), header...), sealed...)
+}
+
+func (h *header) entry() Entry {
+	return Entry{
+		Number: h.number, Time: time.UnixMilli(h.time).UTC(), Act: h.act, Org: h.org, Kind: h.kind, Doc: h.doc, Revision: h.revision,
+		Verb: Verb(h.verb), Actor: h.actor, ActorKind: h.actorKind, Door: h.door, Reverts: h.reverts,
+	}
+}
+
+// unseal opens an entry's content with its document's wrapped key.
+func (l *Ledger) unseal(h *header, wrapped, sealed []byte) (content, error) {
+	var c content
+	key, err := l.vault.Unwrap(h.doc, wrapped)
+	if err != nil {
+		return c, err
+	}
+	plain, err := key.Open(sealed, h.encode())
+	if err != nil {
+		return c, fmt.Errorf("entry %d: %w", h.number, err)
+	}
+	if err := json.Unmarshal(plain, &c); err != nil {
+		return c, fmt.Errorf("entry %d: %w", h.number, err)
+	}
+	return c, nil
+}

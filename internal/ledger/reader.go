@@ -1,0 +1,103 @@
+package ledger
+
+import (
+	"github.com/qanat-water/qanat/internal/base/store"
+	"github.com/qanat-water/qanat/internal/base/vault"
+)
+
+// Reader reads one snapshot; in a transaction, with the transaction's own changes.
+type Reader struct {
+	q      *store.Q
+	ledger *Ledger
+	group  *group // nil outside a write
+}
+
+// document is a row of the document table. body is nil while it is deleted.
+type document struct {
+	id, org, kind   string
+	revision, entry int64
+	changed         int64 // ms since 1970
+	shape           int
+	wrapped         []byte // nil: erased
+	body            []byte
+	key             *vault.Key // wrapped, opened; nil until needed
+}
+
+// next is the document's next revision, still without content.
+func (d *document) next() *document {
+	return &document{id: d.id, org: d.org, kind: d.kind, revision: d.revision, shape: d.shape, wrapped: d.wrapped, key: d.key}
+}
+
+const documentColumns = `d.id, d.org, d.kind, d.revision, d.entry, d.changed, d.shape, d.key, d.body`
+
+// document reads a document, nil when there never was one.
+func (r *Reader) document(id string) (*document, error) {
+	if r.group != nil {
+		if d, ok := r.group.docs[id]; ok {
+			return d, nil
+		}
+	}
+	found, err := scanDocuments(r.q.Query(`SELECT `+documentColumns+` FROM document d WHERE d.id = $1`, id))
+	if err != nil {
+		return nil, err
+	}
+	var d *document
+	if len(found) > 0 {
+		d = found[0]
+	}
+	if r.group != nil {
+		r.group.docs[id] = d
+	}
+	return d, nil
+}
+
+func (r *Reader) documents(sql string, args []any) ([]*document, error) {
+	return scanDocuments(r.Query(sql, args...))
+}
+
+func scanDocuments(rows *store.Rows) ([]*document, error) {
+	var found []*document
+	for rows.Next() {
+		d := &document{}
+		var body *string
+		rows.Scan(&d.id, &d.org, &d.kind, &d.revision, &d.entry, &d.changed, &d.shape, &d.wrapped, &body)
+		if body != nil {
+			d.body = []byte(*body)
+		}
+		found = append(found, d)
+	}
+	return found, rows.Close()
+}
+
+// Query runs a query over the index tables and the bulk stores.
+func (r *Reader) Query(sql string, args ...any) *store.Rows {
+	if err := r.settle(); err != nil {
+		return store.Failed(err)
+	}
+	return r.q.Query(sql, args...)
+}
+
+// Row reads the first row of a query into dest and tells whether there was one.
+func (r *Reader) Row(dest []any, sql string, args ...any) (bool, error) {
+	if err := r.settle(); err != nil {
+		return false, err
+	}
+	return r.q.Row(dest, sql, args...)
+}
+
+// settle writes what the transaction has staged, so that SQL sees it.
+func (r *Reader) settle() error {
+	if r.group == nil {
+		return nil
+	}
+	return r.group.flush()
+}
+
+// OrgOf tells the organization and kind of a document, deleted ones included.
+func (r *Reader) OrgOf(id string) (org, kind string, found bool, err error) {
+	d, err := r.document(id)
+	if d == nil || err != nil {
+		return "", "", false, err
+	}
+	return d.org, d.kind, true, nil
+}
