@@ -11,8 +11,8 @@ import (
 var formLimits = limits{what: "form", bytes: MaxForm, nodes: maxFormNodes}
 
 const (
-	maxID       = 255      // characters of a form id, version or instance id
-	maxText     = 24 << 20 // bytes of all texts once each question has its own
+	maxID       = 255     // characters of a form id, version or instance id
+	maxText     = 3 << 20 // bytes of all texts once each question has its own; the form is kept in one document
 	maxWarnings = 100
 	maxFields   = 20_000
 	// Choice lists that many fields share are repeated in each field up to this many choices in all; beyond it they are in Form.Lists.
