@@ -1,0 +1,47 @@
+import { createRouter, createWebHistory, type RouteRecordRaw } from 'vue-router'
+import { useSession } from './session/session'
+
+declare module 'vue-router' {
+  interface RouteMeta {
+    title?: string
+    /** Shown without a session, and without the shell. */
+    open?: boolean
+    /** The page fills the screen; the shell gives no padding. */
+    full?: boolean
+  }
+}
+
+// Every page of the portal.
+const routes: RouteRecordRaw[] = [
+  { path: '/', name: 'home', meta: { title: 'Overview' }, component: () => import('./home/home.vue') },
+
+  { path: '/sign-in', name: 'sign-in', meta: { title: 'Sign in', open: true }, component: () => import('./session/sign-in.vue') },
+  { path: '/welcome', name: 'welcome', meta: { title: 'Welcome', open: true }, component: () => import('./session/welcome.vue') },
+
+  { path: '/sites', name: 'sites', meta: { title: 'Sites', full: true }, component: () => import('./site/list.vue') },
+  { path: '/sites/new', name: 'site-new', meta: { title: 'New site' }, component: () => import('./site/edit.vue') },
+  { path: '/sites/import', name: 'site-import', meta: { title: 'Import sites' }, component: () => import('./import/import.vue') },
+  { path: '/sites/import/:id', name: 'site-import-one', meta: { title: 'Import sites' }, component: () => import('./import/import.vue'), props: true },
+  { path: '/sites/:id', name: 'site', meta: { title: 'Site' }, component: () => import('./site/view.vue'), props: true },
+  { path: '/sites/:id/edit', name: 'site-edit', meta: { title: 'Edit site' }, component: () => import('./site/edit.vue'), props: true },
+
+  // surveys, responses, devices, activity, organization, account
+
+  { path: '/ui', name: 'ui', meta: { title: 'Design system', open: true }, component: () => import('./ui/gallery/gallery.vue') },
+  { path: '/:rest(.*)*', name: 'nowhere', meta: { title: 'Not found' }, component: () => import('./shell/nowhere.vue') },
+]
+
+export const router = createRouter({
+  history: createWebHistory(),
+  routes,
+  scrollBehavior: (to, from, saved) => saved ?? (to.path === from.path ? undefined : { top: 0 }),
+})
+
+router.beforeEach(async (to) => {
+  if (to.meta.open) return true
+  const { load } = useSession()
+  const session = await load().catch(() => null)
+  if (session && !session.needs) return true
+  return { name: 'sign-in', query: to.fullPath === '/' ? {} : { next: to.fullPath } }
+})
+router.afterEach((to) => { document.title = to.meta.title ? `${to.meta.title} · Qanat` : 'Qanat' })
