@@ -104,6 +104,11 @@ func (n *Noun[T]) row(d *document) ([]any, error) {
 	if row != nil && len(row) != len(n.Table.Columns) {
 		return nil, fmt.Errorf("noun %s: a row of %d values for %d columns", n.Name, len(row), len(n.Table.Columns))
 	}
+	for i, value := range row {
+		if text, ok := value.(string); ok && strings.ContainsRune(text, 0) {
+			row[i] = strings.ReplaceAll(text, "\x00", "\uFFFD") // PostgreSQL has no text with NUL; the document keeps it
+		}
+	}
 	return row, nil
 }
 

@@ -48,10 +48,13 @@ type database interface {
 	close() error
 }
 
-// Q runs statements inside one transaction. It is not for use by two goroutines.
+// Q runs statements inside one transaction, one at a time: a query is read to
+// its Close before the next statement, on either engine. It is not for use by
+// two goroutines.
 type Q struct {
 	engine Engine
 	conn   conn
+	open   bool // a query is being read
 }
 
 type conn interface {
@@ -92,13 +95,24 @@ func (s *Store) Write(ctx context.Context, fn func(*Q) error) error { return s.d
 func (q *Q) Engine() Engine { return q.engine }
 
 // Exec runs a statement and counts the rows it changed.
-func (q *Q) Exec(sql string, args ...any) (int64, error) { return q.conn.exec(sql, args) }
+func (q *Q) Exec(sql string, args ...any) (int64, error) {
+	if q.open {
+		return 0, errNested
+	}
+	return q.conn.exec(sql, args)
+}
 
 // Query starts a query. Its first error, if any, is what Close returns.
 func (q *Q) Query(sql string, args ...any) *Rows {
+	if q.open {
+		return Failed(errNested)
+	}
 	c, err := q.conn.query(sql, args)
-	return &Rows{cursor: c, err: err}
+	q.open = err == nil
+	return &Rows{cursor: c, err: err, q: q}
 }
+
+var errNested = errors.New("store: a statement while the rows of another are still read: close them first")
 
 // Row reads the first row of a query into dest and tells whether there was one.
 func (q *Q) Row(dest []any, sql string, args ...any) (bool, error) {
@@ -115,6 +129,7 @@ func (q *Q) Row(dest []any, sql string, args ...any) (bool, error) {
 type Rows struct {
 	cursor cursor
 	err    error
+	q      *Q
 }
 
 // Next moves to the next row.
@@ -135,7 +150,7 @@ func (r *Rows) Close() error {
 		if err := r.cursor.close(); r.err == nil {
 			r.err = err
 		}
-		r.cursor = nil
+		r.cursor, r.q.open = nil, false
 	}
 	return r.err
 }
