@@ -3,6 +3,8 @@ package access
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/qanat-water/qanat/internal/base/fault"
@@ -118,6 +120,28 @@ func isMissing(err error) bool { return err != nil && fault.KindOf(err) == fault
 // delete it may undo its making and its deletion. Undoing a grant is sharing.
 // It has the form that ledger.Undo and ledger.UndoAct ask for.
 func MayUndo(tx *ledger.Tx, e ledger.Entry) error {
+	return undoRule(tx, e, func() (*Set, error) { return Principals(tx.Reader, tx.Actor) })
+}
+
+// UndoRule is MayUndo for a whole act: it reads who the actor is once for each
+// write instead of once for each entry.
+func UndoRule() ledger.May {
+	var of *ledger.Tx
+	var set *Set
+	return func(tx *ledger.Tx, e ledger.Entry) error {
+		return undoRule(tx, e, func() (*Set, error) {
+			if of == tx && e.Kind != "membership" && e.Kind != "branch" && e.Kind != "account" {
+				return set, nil
+			}
+			var err error
+			set, err = Principals(tx.Reader, tx.Actor)
+			of = tx
+			return set, err
+		})
+	}
+}
+
+func undoRule(tx *ledger.Tx, e ledger.Entry, principals func() (*Set, error)) error {
 	k, known := registered(e.Kind)
 	if !known || k.secret {
 		if tx.Actor.Kind == "system" {
@@ -133,7 +157,7 @@ func MayUndo(tx *ledger.Tx, e ledger.Entry) error {
 	if before == nil || after == nil {
 		verb = Delete
 	}
-	s, err := Principals(tx.Reader, tx.Actor)
+	s, err := principals()
 	if err != nil {
 		return err
 	}
@@ -170,3 +194,20 @@ func MayUndo(tx *ledger.Tx, e ledger.Entry) error {
 var _ = Register(&Grants, Columns{}, func(r *ledger.Reader, d ledger.Doc[Grant]) (Thing, error) {
 	return d.Body.target(r)
 })
+
+// InBranch names a kind whose documents stand in branches, and the column that says in which.
+type InBranch struct{ Kind, Column string }
+
+// KindsInBranches are the registered kinds that stand in branches, sorted.
+func KindsInBranches() []InBranch {
+	kinds.RLock()
+	defer kinds.RUnlock()
+	var in []InBranch
+	for name, k := range kinds.byName {
+		if k.columns.Branch != "" {
+			in = append(in, InBranch{name, k.columns.Branch})
+		}
+	}
+	slices.SortFunc(in, func(a, b InBranch) int { return strings.Compare(a.Kind, b.Kind) })
+	return in
+}

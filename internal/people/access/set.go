@@ -180,16 +180,34 @@ func (s *Set) line(r *ledger.Reader, branch string) ([]string, error) {
 	return line, nil
 }
 
-// roles is everything the actor holds on a thing, the thing's parents included.
+// roles is everything the actor holds on a thing, grants and the thing's parents included.
 func (s *Set) roles(r *ledger.Reader, t Thing) ([]heldRole, error) {
-	if s.System {
-		return nil, nil
+	held, err := s.own(r, t)
+	if err != nil || s.Person == "" {
+		return held, err
 	}
-	if s.Device != "" {
-		if t.Kind == "device" && t.ID == s.Device {
-			return []heldRole{{role: "self", via: "self", on: t.title()}}, nil
+	granted, err := s.granted(r, t)
+	if err != nil {
+		return nil, err
+	}
+	held = append(held, granted...)
+	if t.Parent == nil {
+		return held, nil
+	}
+	above, err := s.roles(r, *t.Parent)
+	for _, h := range above {
+		if !strings.Contains(h.role, ".") {
+			h.role = t.Parent.Kind + "." + h.role
 		}
-		return nil, nil
+		held = append(held, h)
+	}
+	return held, err
+}
+
+// own is what the actor holds by the thing itself and by memberships.
+func (s *Set) own(r *ledger.Reader, t Thing) ([]heldRole, error) {
+	if s.Device != "" && t.Kind == "device" && t.ID == s.Device {
+		return []heldRole{{role: "self", via: "self", on: t.title()}}, nil
 	}
 	if s.Person == "" {
 		return nil, nil
@@ -222,23 +240,6 @@ func (s *Set) roles(r *ledger.Reader, t Thing) ([]heldRole, error) {
 		}
 		if is {
 			held = append(held, heldRole{role: h.Role, via: "list", by: h.Principal, on: t.title()})
-		}
-	}
-	granted, err := s.granted(r, t)
-	if err != nil {
-		return nil, err
-	}
-	held = append(held, granted...)
-	if t.Parent != nil {
-		above, err := s.roles(r, *t.Parent)
-		if err != nil {
-			return nil, err
-		}
-		for _, h := range above {
-			if !strings.Contains(h.role, ".") {
-				h.role = t.Parent.Kind + "." + h.role
-			}
-			held = append(held, h)
 		}
 	}
 	return held, nil

@@ -1,0 +1,339 @@
+package org
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/qanat-water/qanat/internal/base/fault"
+	"github.com/qanat-water/qanat/internal/base/id"
+	"github.com/qanat-water/qanat/internal/ledger"
+	"github.com/qanat-water/qanat/internal/people/access"
+	"github.com/qanat-water/qanat/internal/people/account"
+)
+
+// Service changes and reads organizations.
+type Service struct {
+	ledger   *ledger.Ledger
+	accounts *account.Service
+}
+
+// New makes the service.
+func New(l *ledger.Ledger, accounts *account.Service) *Service { return &Service{l, accounts} }
+
+// CreateBranch makes a branch under another; admins of that one may.
+func (s *Service) CreateBranch(ctx context.Context, actor ledger.Actor, b Branch) (ledger.Doc[Branch], error) {
+	var made ledger.Doc[Branch]
+	err := s.ledger.Write(ctx, actor, "", func(tx *ledger.Tx) error {
+		up, err := Branches.Get(tx.Reader, b.Parent)
+		if err != nil {
+			return unknownBranch("/parent", err)
+		}
+		if err := access.Require(tx.Reader, actor, access.Create, access.Thing{Kind: "branch", Org: up.Org, Branch: up.ID}); err != nil {
+			return err
+		}
+		made, err = Branches.Create(tx, up.Org, "", Branch{Name: strings.TrimSpace(b.Name), Parent: b.Parent})
+		return err
+	})
+	return made, err
+}
+
+// UpdateBranch renames or moves a branch; who moves it must be an admin of both places.
+func (s *Service) UpdateBranch(ctx context.Context, actor ledger.Actor, branch string, ifRevision int64, to Branch) (ledger.Doc[Branch], error) {
+	var made ledger.Doc[Branch]
+	err := s.ledger.Write(ctx, actor, "", func(tx *ledger.Tx) error {
+		b, err := Branches.Get(tx.Reader, branch)
+		if err != nil {
+			return err
+		}
+		if err := access.Require(tx.Reader, actor, access.Edit, access.Thing{Kind: "branch", ID: b.ID, Org: b.Org, Branch: b.ID}); err != nil {
+			return err
+		}
+		if to.Parent != b.Body.Parent {
+			for _, parent := range []string{b.Body.Parent, to.Parent} {
+				if err := access.Require(tx.Reader, actor, access.Create, access.Thing{Kind: "branch", Org: b.Org, Branch: parent}); err != nil {
+					return err
+				}
+			}
+		}
+		made, err = Branches.Update(tx, branch, ifRevision, func(d *Branch) error {
+			d.Name, d.Parent = strings.TrimSpace(to.Name), to.Parent
+			return nil
+		})
+		return err
+	})
+	return made, err
+}
+
+// DeleteBranch deletes a branch that nothing stands in.
+func (s *Service) DeleteBranch(ctx context.Context, actor ledger.Actor, branch string, ifRevision int64) error {
+	return s.ledger.Write(ctx, actor, "", func(tx *ledger.Tx) error {
+		if err := require(tx, "branch", branch, access.Delete); err != nil {
+			return err
+		}
+		return Branches.Delete(tx, branch, ifRevision)
+	})
+}
+
+func require(tx *ledger.Tx, kind, doc string, verb access.Verb) error {
+	t, err := access.Describe(tx.Reader, kind, doc)
+	if err != nil {
+		return err
+	}
+	return access.Require(tx.Reader, tx.Actor, verb, t)
+}
+
+// CreateTeam makes a team; admins of its branch may.
+func (s *Service) CreateTeam(ctx context.Context, actor ledger.Actor, t Team) (ledger.Doc[Team], error) {
+	var made ledger.Doc[Team]
+	err := s.ledger.Write(ctx, actor, "", func(tx *ledger.Tx) error {
+		b, err := Branches.Get(tx.Reader, t.Branch)
+		if err != nil {
+			return unknownBranch("/branch", err)
+		}
+		if err := access.Require(tx.Reader, actor, access.Create, access.Thing{Kind: "team", Org: b.Org, Branch: b.ID}); err != nil {
+			return err
+		}
+		made, err = Teams.Create(tx, b.Org, "", Team{Branch: t.Branch, Name: strings.TrimSpace(t.Name)})
+		return err
+	})
+	return made, err
+}
+
+// RenameTeam renames a team.
+func (s *Service) RenameTeam(ctx context.Context, actor ledger.Actor, team string, ifRevision int64, name string) (ledger.Doc[Team], error) {
+	var made ledger.Doc[Team]
+	err := s.ledger.Write(ctx, actor, "", func(tx *ledger.Tx) (err error) {
+		if err := require(tx, "team", team, access.Edit); err != nil {
+			return err
+		}
+		made, err = Teams.Update(tx, team, ifRevision, func(t *Team) error { t.Name = strings.TrimSpace(name); return nil })
+		return err
+	})
+	return made, err
+}
+
+// DeleteTeam deletes a team without people.
+func (s *Service) DeleteTeam(ctx context.Context, actor ledger.Actor, team string, ifRevision int64) error {
+	return s.ledger.Write(ctx, actor, "", func(tx *ledger.Tx) error {
+		if err := require(tx, "team", team, access.Delete); err != nil {
+			return err
+		}
+		return Teams.Delete(tx, team, ifRevision)
+	})
+}
+
+// Join puts a person into a group; admins of the branch may. Only people who are
+// known in the organization already, or whom the admin names by id, can be: others are invited.
+func (s *Service) Join(ctx context.Context, actor ledger.Actor, m Membership) (ledger.Doc[Membership], error) {
+	var made ledger.Doc[Membership]
+	err := s.ledger.Write(ctx, actor, "", func(tx *ledger.Tx) (err error) {
+		made, err = Join(tx, m)
+		return err
+	})
+	return made, err
+}
+
+// Join is the function of that name inside a transaction.
+func Join(tx *ledger.Tx, m Membership) (ledger.Doc[Membership], error) {
+	b, err := Branches.Get(tx.Reader, m.Branch)
+	if err != nil {
+		return ledger.Doc[Membership]{}, unknownBranch("/branch", err)
+	}
+	if err := access.Require(tx.Reader, tx.Actor, access.Create, access.Thing{Kind: "membership", Org: b.Org, Branch: b.ID}); err != nil {
+		return ledger.Doc[Membership]{}, err
+	}
+	return Memberships.Create(tx, b.Org, "", m)
+}
+
+// Regroup changes the group of a membership, in the same branch.
+func (s *Service) Regroup(ctx context.Context, actor ledger.Actor, membership string, ifRevision int64, group string) (ledger.Doc[Membership], error) {
+	var made ledger.Doc[Membership]
+	err := s.ledger.Write(ctx, actor, "", func(tx *ledger.Tx) (err error) {
+		if err := require(tx, "membership", membership, access.Edit); err != nil {
+			return err
+		}
+		made, err = Memberships.Update(tx, membership, ifRevision, func(m *Membership) error { m.Group = group; return nil })
+		return err
+	})
+	return made, err
+}
+
+// Leave ends a membership; admins of the branch may, and the person.
+func (s *Service) Leave(ctx context.Context, actor ledger.Actor, membership string, ifRevision int64) error {
+	return s.ledger.Write(ctx, actor, "", func(tx *ledger.Tx) error {
+		if err := require(tx, "membership", membership, access.Delete); err != nil {
+			return err
+		}
+		return Memberships.Delete(tx, membership, ifRevision)
+	})
+}
+
+// Tree is an organization with its branches and teams.
+type Tree struct {
+	Organization ledger.Doc[Branch]   `json:"organization"`
+	Branches     []ledger.Doc[Branch] `json:"branches" doc:"all but the organization itself, each after the one above it, then by name"`
+	Teams        []ledger.Doc[Team]   `json:"teams"`
+}
+
+// Tree reads an organization; everybody who belongs to it may see its tree.
+func (s *Service) Tree(ctx context.Context, actor ledger.Actor, organization string) (Tree, error) {
+	var tree Tree
+	err := s.ledger.Read(ctx, func(r *ledger.Reader) (err error) {
+		if err := access.Require(r, actor, access.See, access.Thing{Kind: "branch", ID: organization, Org: organization, Branch: organization}); err != nil {
+			return err
+		}
+		if tree.Organization, err = Branches.Get(r, organization); err != nil {
+			return err
+		}
+		if tree.Organization.Body.Parent != "" {
+			return Branches.NotFound()
+		}
+		all, err := Branches.List(r, "n.org = $1 ORDER BY n.name, n.id", organization)
+		if err != nil {
+			return err
+		}
+		tree.Branches = under(all, organization, nil)
+		tree.Teams, err = Teams.List(r, "n.org = $1 ORDER BY n.name, n.id", organization)
+		return err
+	})
+	return tree, err
+}
+
+// under is the branches below one, each with its path, depth first.
+func under(all []ledger.Doc[Branch], parent string, above []string) []ledger.Doc[Branch] {
+	found := []ledger.Doc[Branch]{}
+	path := append(slices.Clone(above), parent)
+	for _, b := range all {
+		if b.Body.Parent == parent && len(path) <= maxDepth {
+			b.Body.Path = path
+			found = append(found, b)
+			found = append(found, under(all, b.ID, path)...)
+		}
+	}
+	return found
+}
+
+// Member is a person with memberships.
+type Member struct {
+	Account     account.Person `json:"account"`
+	Memberships []Held         `json:"memberships"`
+}
+
+// Held is one membership of a person.
+type Held struct {
+	ID         string `json:"id"`
+	Revision   int64  `json:"revision"`
+	Branch     string `json:"branch"`
+	BranchPath string `json:"branch_path" doc:"names, organization first: Org > Office"`
+	Group      string `json:"group"`
+	GroupName  string `json:"group_name" doc:"the group, or the name of the team"`
+}
+
+// Members lists the people of an organization whose memberships the actor may
+// see, by name.
+func (s *Service) Members(ctx context.Context, actor ledger.Actor, organization string) ([]Member, error) {
+	members := []Member{}
+	tree, err := s.Tree(ctx, actor, organization)
+	if err != nil {
+		return nil, err
+	}
+	paths := tree.paths()
+	teams := map[string]string{}
+	for _, t := range tree.Teams {
+		teams["team:"+t.ID] = t.Body.Name
+	}
+	err = s.ledger.Read(ctx, func(r *ledger.Reader) error {
+		where, args, err := access.Visible(r, actor, "membership")
+		if err != nil {
+			return err
+		}
+		args = append(args, organization)
+		rows := r.Query(`SELECT a.id, a.name, a.email, n.id, d.revision, n.branch, n.standing FROM membership n
+			JOIN account a ON a.id = n.person JOIN document d ON d.id = n.id
+			WHERE `+where+` AND n.org = $`+itoa(len(args))+` ORDER BY a.name, a.id, n.id`, args...)
+		members = members[:0]
+		for rows.Next() {
+			var p account.Person
+			var h Held
+			rows.Scan(&p.ID, &p.Name, &p.Email, &h.ID, &h.Revision, &h.Branch, &h.Group)
+			h.BranchPath, h.GroupName = paths[h.Branch], h.Group
+			if name, is := teams[h.Group]; is {
+				h.GroupName = name
+			}
+			if len(members) == 0 || members[len(members)-1].Account.ID != p.ID {
+				members = append(members, Member{Account: p})
+			}
+			last := &members[len(members)-1]
+			last.Memberships = append(last.Memberships, h)
+		}
+		return rows.Close()
+	})
+	return members, err
+}
+
+// paths is the names of each branch with those above it.
+func (t Tree) paths() map[string]string {
+	paths := map[string]string{t.Organization.ID: t.Organization.Body.Name}
+	for _, b := range t.Branches {
+		paths[b.ID] = paths[b.Body.Parent] + " > " + b.Body.Name
+	}
+	return paths
+}
+
+// Mine is an organization that a person belongs to.
+type Mine struct {
+	ID     string   `json:"id"`
+	Name   string   `json:"name"`
+	Groups []string `json:"groups" doc:"standing groups that the person is in anywhere in it"`
+}
+
+// Organizations are those a person belongs to, by name.
+func (s *Service) Organizations(ctx context.Context, actor ledger.Actor) ([]Mine, error) {
+	mine := []Mine{}
+	err := s.ledger.Read(ctx, func(r *ledger.Reader) error {
+		where, args := "n.person = $1", []any{actor.ID}
+		if actor.Kind == "system" {
+			where, args = "1 = 1", nil
+		}
+		rows := r.Query(`SELECT n.org, b.name, n.standing FROM membership n JOIN branch b ON b.id = n.org WHERE `+where+` ORDER BY b.name, n.org`, args...)
+		mine = mine[:0]
+		for rows.Next() {
+			var organization, name, group string
+			rows.Scan(&organization, &name, &group)
+			if len(mine) == 0 || mine[len(mine)-1].ID != organization {
+				mine = append(mine, Mine{ID: organization, Name: name})
+			}
+			last := &mine[len(mine)-1]
+			if strings.HasPrefix(group, "team:") {
+				group = Members
+			}
+			if !slices.Contains(last.Groups, group) {
+				last.Groups = append(last.Groups, group)
+			}
+		}
+		return rows.Close()
+	})
+	return mine, err
+}
+
+// Bootstrap makes an organization and the invitation of its first admin. Only
+// the server itself may.
+func (s *Service) Bootstrap(ctx context.Context, actor ledger.Actor, name, adminName, adminEmail string) (organization string, token account.Token, err error) {
+	if actor.Kind != "system" {
+		return "", token, fault.New(fault.Denied, "organization.denied", "Only the server's administrator may make an organization").
+			WithMend("Ask for it to be made with qanat init")
+	}
+	organization, token = id.New(), account.NewToken()
+	err = s.ledger.Write(ctx, actor, "organization made", func(tx *ledger.Tx) error {
+		if _, err := Branches.Create(tx, organization, organization, Branch{Name: strings.TrimSpace(name)}); err != nil {
+			return err
+		}
+		_, err := Invitations.Create(tx, organization, "", Invitation{
+			Branch: organization, Group: Admins, Name: adminName, Email: account.Normal(adminEmail),
+			Token: token.Hash(), Expires: tx.Now.Add(invitationLife),
+		})
+		return err
+	})
+	return organization, token, err
+}
