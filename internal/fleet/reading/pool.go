@@ -202,7 +202,8 @@ type Device struct {
 
 	mu     sync.RWMutex
 	loaded bool
-	ids    map[string]int64 // by channel
+	ids    map[string]int64  // by channel
+	units  map[string]string // of channels that were loaded, as the device named them first
 }
 
 func (d *Device) series(channel string) (int64, bool) {
@@ -250,7 +251,7 @@ func (c *deviceCache) get(id string) *Device {
 			}
 			delete(c.byID, old)
 		}
-		d = &Device{id: id, ids: map[string]int64{}}
+		d = &Device{id: id, ids: map[string]int64{}, units: map[string]string{}}
 		c.byID[id] = d
 	}
 	return d
@@ -284,4 +285,16 @@ func (s *Store) Metrics() Metrics {
 	pending := s.open.size
 	s.mu.Unlock()
 	return Metrics{s.metrics.commits.Load(), s.metrics.values.Load(), s.metrics.failed.Load(), s.metrics.waits.Load(), time.Duration(s.metrics.busy.Load()), pending}
+}
+
+// Channels gives the channels of the device that this process knows of.
+func (d *Device) Channels() []Channel {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	channels := make([]Channel, 0, len(d.ids))
+	for name := range d.ids {
+		channels = append(channels, Channel{Name: name, Unit: d.units[name]})
+	}
+	slices.SortFunc(channels, func(a, b Channel) int { return cmp.Compare(a.Name, b.Name) })
+	return channels
 }

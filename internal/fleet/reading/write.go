@@ -145,15 +145,15 @@ func (s *Store) insertStates(q *store.Q, states []stateRow) error {
 
 // load reads the series of a device.
 func (s *Store) load(ctx context.Context, d *Device) error {
-	ids := map[string]int64{}
+	ids, units := map[string]int64{}, map[string]string{}
 	var seen int64
 	err := s.db.Read(ctx, func(q *store.Q) error {
-		rows := q.Query(`SELECT channel, id FROM reading_series WHERE device = $1`, d.id)
+		rows := q.Query(`SELECT channel, id, unit FROM reading_series WHERE device = $1`, d.id)
 		for rows.Next() {
-			var channel string
+			var channel, unit string
 			var id int64
-			rows.Scan(&channel, &id)
-			ids[channel] = id
+			rows.Scan(&channel, &id, &unit)
+			ids[channel], units[channel] = id, unit
 		}
 		if err := rows.Close(); err != nil {
 			return err
@@ -167,7 +167,7 @@ func (s *Store) load(ctx context.Context, d *Device) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for channel, id := range ids {
-		d.ids[channel] = id
+		d.ids[channel], d.units[channel] = id, units[channel]
 	}
 	d.loaded = true
 	d.seen.CompareAndSwap(0, seen)
