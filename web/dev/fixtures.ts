@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Plugin } from 'vite'
 import { fieldRoutes } from './field'
 import { fleetRoutes } from './fleet'
+import { formRoutes } from './forms'
 import { peopleRoutes } from './people'
 
 /** One made-up answer. Throw a Refusal for a problem. */
@@ -13,7 +14,7 @@ export class Refusal extends Error {
 
 /** Answers /api in the shape of the contract, for work on pages without a server. Development only; the build never sees it. */
 export function fixtures(): Plugin {
-  const routes: Routes = { ...peopleRoutes, ...fieldRoutes, ...fleetRoutes }
+  const routes: Routes = { ...peopleRoutes, ...fieldRoutes, ...fleetRoutes, ...formRoutes }
   const table = Object.entries(routes).map(([key, handler]) => {
     const [method, path] = key.split(' ') as [string, string]
     return { method, pattern: new RegExp(`^/api/v1${path.replace(/\{(\w+)\}/g, '(?<$1>[^/]+)')}$`), handler }
@@ -33,7 +34,7 @@ export function fixtures(): Plugin {
     await new Promise((done) => setTimeout(done, Number(process.env.QANAT_DELAY ?? 120)))
     try {
       const result = await found.handler({ params: found.pattern.exec(url.pathname)?.groups ?? {}, query: url.searchParams, body, json: () => JSON.parse(body || '{}'), cookie: request.headers.cookie ?? '', set: (cookie) => response.setHeader('Set-Cookie', cookie) })
-      if (typeof result === 'string') send(200, result, 'application/xml')
+      if (typeof result === 'string') send(200, result, result.startsWith('<svg') ? 'image/svg+xml' : 'application/xml')
       else send(result === undefined ? 204 : 200, result)
     } catch (error) {
       if (error instanceof Refusal) send(error.status, { title: error.message, status: error.status, detail: error.message, code: error.code, ...error.more }, 'application/problem+json')

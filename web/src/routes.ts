@@ -25,7 +25,26 @@ const routes: RouteRecordRaw[] = [
   { path: '/sites/:id', name: 'site', meta: { title: 'Site' }, component: () => import('./site/view.vue'), props: true },
   { path: '/sites/:id/edit', name: 'site-edit', meta: { title: 'Edit site' }, component: () => import('./site/edit.vue'), props: true },
 
-  // surveys, responses, devices, activity, organization, account
+  { path: '/surveys', name: 'surveys', meta: { title: 'Surveys' }, component: () => import('./survey/list.vue') },
+  { path: '/surveys/new', name: 'survey-new', meta: { title: 'New survey' }, component: () => import('./survey/new.vue') },
+  { path: '/surveys/phones', name: 'phones', meta: { title: 'Phones' }, component: () => import('./survey/phones.vue') },
+  { path: '/surveys/:id', name: 'survey', meta: { title: 'Survey' }, component: () => import('./survey/view.vue'), props: true },
+
+  { path: '/responses', name: 'responses', meta: { title: 'Responses' }, component: () => import('./response/list.vue') },
+  { path: '/responses/quarantine', name: 'quarantine', meta: { title: 'Quarantine' }, component: () => import('./response/quarantine.vue') },
+  { path: '/responses/:id', name: 'response', meta: { title: 'Response' }, component: () => import('./response/view.vue'), props: true },
+
+  { path: '/devices', name: 'devices', meta: { title: 'Devices' }, component: () => import('./device/list.vue') },
+  { path: '/devices/register', name: 'device-register', meta: { title: 'Register devices' }, component: () => import('./device/register.vue') },
+  { path: '/devices/refused', name: 'refused', meta: { title: 'Refused connections' }, component: () => import('./device/refused.vue') },
+  { path: '/devices/:id', name: 'device', meta: { title: 'Device' }, component: () => import('./device/view.vue'), props: true },
+
+  { path: '/activity', name: 'activity', meta: { title: 'Activity' }, component: () => import('./activity/list.vue') },
+  { path: '/activity/:entry', name: 'entry', meta: { title: 'One change' }, component: () => import('./activity/entry.vue'), props: true },
+
+  { path: '/organization', name: 'organization', meta: { title: 'Organization' }, component: () => import('./organization/view.vue') },
+  { path: '/account', name: 'account', meta: { title: 'Your account' }, component: () => import('./account/view.vue') },
+  { path: '/ledger', name: 'ledger', meta: { title: 'Ledger' }, component: () => import('./ledger/view.vue') },
 
   { path: '/ui', name: 'ui', meta: { title: 'Design system', open: true }, component: () => import('./ui/gallery/gallery.vue') },
   { path: '/:rest(.*)*', name: 'nowhere', meta: { title: 'Not found' }, component: () => import('./shell/nowhere.vue') },

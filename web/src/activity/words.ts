@@ -1,0 +1,30 @@
+import { noun } from '@/home/sentence'
+import type { Act, Entry } from '@/api'
+
+/** Through which door a change came, in words. */
+const doors: Record<string, string> = { web: 'the portal', openrosa: 'a phone', mqtt: 'a device', cli: 'the command line', api: 'the API' }
+export const doorWord = (door: string) => doors[door] ?? door
+
+export const kinds = ['site', 'site_import', 'response', 'submission', 'survey', 'form', 'deployment', 'phone', 'device', 'branch', 'team', 'membership', 'invitation', 'access_grant', 'account']
+export const kindOptions = kinds.map((value) => ({ value, label: (noun(value, 2).charAt(0).toUpperCase() + noun(value, 2).slice(1)) }))
+
+/** Where the thing a change was about can be seen, if it has a page. */
+export function placeOf(kind: string, doc: string): string | undefined {
+  const pages: Record<string, string> = { site: '/sites', response: '/responses', survey: '/surveys', device: '/devices', site_import: '/sites/import' }
+  if (pages[kind]) return `${pages[kind]}/${doc}`
+  return ['branch', 'team', 'membership', 'invitation'].includes(kind) ? '/organization' : undefined
+}
+
+const past: Record<string, string> = { create: 'added', update: 'changed', delete: 'deleted', undelete: 'restored', undo: 'undid a change of' }
+/** "changed site Chingale Borehole 4". */
+export const deed = (entry: Pick<Entry, 'verb' | 'kind'>, title = '') => `${past[entry.verb] ?? entry.verb} ${noun(entry.kind)}${title ? ` ${title}` : ''}`
+
+/** "imported 11,409 sites", "added 3 phones and 1 site". */
+export function deeds(act: Act): string {
+  if (act.count <= 1) return deed(act.entry, act.title)
+  const counted = Object.entries(act.kinds ?? {}).sort((a, b) => b[1] - a[1])
+  const imported = act.kinds?.site_import && act.kinds.site
+  const verb = imported ? 'imported' : (past[act.entry.verb] ?? act.entry.verb)
+  const parts = counted.filter(([kind]) => !imported || kind !== 'site_import').map(([kind, n]) => `${n.toLocaleString()} ${noun(kind, n)}`)
+  return `${verb} ${parts.length > 1 ? `${parts.slice(0, -1).join(', ')} and ${parts.at(-1)}` : (parts[0] ?? `${act.count.toLocaleString()} things`)}`
+}
