@@ -28,7 +28,7 @@ export const peopleRoutes: Routes = {
   },
   'POST /invitations/accept': () => session('totp-setup'),
   'GET /organizations': () => ({ items: [{ id: org, name: 'Zomba Water Office' }], next: '' }),
-  'GET /organizations/{id}': () => ({ organization: { id: org, name: 'Zomba Water Office' }, branches: branches.map(({ id, ...body }) => ({ id, org, revision: 1, changed: new Date().toISOString(), body })), teams: [{ id: uid('0d', 1), org, revision: 1, changed: '', body: { branch: branches[1]!.id, name: 'Repair crew' } }], counts: { sites: 2214, devices: 12, members: 4 } }),
+  'GET /organizations/{id}': () => ({ organization: { id: org, org, revision: 1, changed: new Date().toISOString(), body: { name: 'Zomba Water Office' } }, branches: branches.slice(1).map(({ id, ...body }) => ({ id, org, revision: 1, changed: new Date().toISOString(), body })), teams: [{ id: uid('0d', 1), org, revision: 1, changed: '', body: { branch: branches[1]!.id, name: 'Repair crew' } }], counts: { sites: 2214, devices: 12, members: 4 } }),
   'GET /organizations/{id}/members': () => ({ items: people.map((account, i) => ({ account, memberships: [{ id: uid('0e', i), branch: branches[i % branches.length]!.id, branch_path: branches[i % branches.length]!.name, group: ['admins', 'managers', 'members', 'viewers'][i] }] })), next: '' }),
   'POST /organizations/{id}/invitations': () => ({ url: 'https://localhost:8443/welcome#k3J8sQ0vE2pXn5R7' }),
   'GET /health': () => ({ ok: true, version: 'dev' }),

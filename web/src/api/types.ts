@@ -8,7 +8,7 @@ export interface Page<T> { items: T[]; next: string; total?: number }
 export interface Organization { id: string; name: string; groups: string[] }
 export interface Session { account: { id: string; name: string; email: string }; needs: '' | 'code' | 'totp-setup'; organizations: Organization[]; server?: string }
 export interface TotpSetup { secret: string; uri: string; qr: string }
-export interface InvitationLook { organization: string; branch: string; group: string; name: string; email: string; expires: string; existing: boolean }
+export interface InvitationLook { organization: string; branch: string; group: string; name: string; email: string; expires: string; existing: boolean; link?: boolean }
 
 export interface Geo { lat: number; lon: number; accuracy?: number }
 export interface FileRef { name: string; blob: string; type: string; size: number }
@@ -16,7 +16,7 @@ export type Privacy = 'public' | 'protected' | 'private'
 export interface Site { code: string; type: string; name: string; branch: string; privacy: Privacy; location?: Geo; status: string; properties?: Record<string, unknown>; photos?: FileRef[] }
 export interface SiteType { key: string; name: string; properties: SiteProperty[] }
 export interface SiteProperty { key: string; label: string; type: 'text' | 'number' | 'integer' | 'date' | 'choice' | 'boolean'; choices?: { value: string; label: string }[]; unit?: string }
-export interface SitePoints { ids: string[]; lon: number[]; lat: number[]; status: string[]; type: string[]; names: string[]; codes: string[] }
+export interface SitePoints { ids: string[]; lon: number[]; lat: number[]; status: string[]; type: string[]; names: string[]; codes: string[]; more?: boolean; unplaced?: number }
 
 export interface ImportError { row: number; column: string; value: string; message: string; mend: string }
 export interface SiteImport {
@@ -40,5 +40,6 @@ export interface Act { act: number; count: number; entry: Entry; kinds: Record<s
 export interface Undone { count: number; act: number; conflicts?: { doc?: string; message?: string; title?: string }[] }
 export interface Checkpoint { note: string; size: number; root: string; key: string }
 
-export interface Branch { name: string; parent: string; path: string[] }
-export interface OrganizationView { organization: { id: string; name: string }; branches: Doc<Branch>[]; teams: unknown[]; counts: Record<string, number> }
+export interface Branch { name: string; parent?: string; path?: string[] }
+/** `branches`: all but the organization itself. */
+export interface OrganizationView { organization: Doc<Branch>; branches: Doc<Branch>[]; teams: unknown[]; counts?: Record<string, number> }

@@ -17,16 +17,14 @@ export function useBranches() {
   const query = useQuery((s) => get<OrganizationView>(`/organizations/${org.value.id}`, {}, s), [() => org.value.id])
   const branches = computed(() => query.data.value?.branches ?? [])
   const options = computed(() => {
-    const rows: { value: string; label: string }[] = []
+    const rows = [{ value: org.value.id, label: org.value.name }]
     const walk = (parent: string, depth: number) => {
       for (const b of branches.value.filter((b) => b.body.parent === parent).sort((a, b) => a.body.name.localeCompare(b.body.name))) {
         rows.push({ value: b.id, label: `${'\u2003'.repeat(depth)}${b.body.name}` })
         if (depth < 12) walk(b.id, depth + 1)
       }
     }
-    if (!branches.value.some((b) => b.id === org.value.id)) rows.push({ value: org.value.id, label: org.value.name })
-    walk('', 0)
-    if (!branches.value.some((b) => b.id === org.value.id)) walk(org.value.id, 1)
+    walk(org.value.id, 1)
     return rows
   })
   const name = (id: string) => branches.value.find((b) => b.id === id)?.body.name ?? (id === org.value.id ? org.value.name : '')

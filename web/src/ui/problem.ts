@@ -32,7 +32,8 @@ export function toProblem(error: unknown): Problem {
   return { status: 500, detail: error instanceof Error ? error.message : String(error) }
 }
 
-/** The message for one field of a form; place is a JSON pointer ("/body/location/lat") or its last part. */
+/** The message for one field of a form. Places are JSON pointers; before them may stand that it was the body, or the document's body. */
 export function at(problem: Problem | undefined, place: string) {
-  return problem?.errors?.find((e) => e.place === place || e.place === `/body${place}` || e.place === `/body/body${place}` || e.place.replaceAll('.', '/').replace(/^\/?body/, '') === place)
+  return problem?.errors?.find((e) => bare(e.place) === place)
 }
+const bare = (place: string) => `/${place.replaceAll('.', '/').replace(/^\/+/, '').replace(/^(body\/){1,2}/, '')}`

@@ -20,3 +20,21 @@ export function append(old: Series, more: Series, keep = 5000): Series {
   const from = Math.max(0, cut + more.ts.length - keep)
   return { ...old, ts: [...old.ts.slice(from, cut), ...more.ts], values: [...old.values.slice(from, cut), ...more.values] }
 }
+
+/** Words at the ticks of an axis of time: as fine as the step needs, the day where it begins. */
+export function tickWords(ticks: number[], step: number, locale?: string): string[] {
+  const day = 86_400_000
+  const format = (options: Intl.DateTimeFormatOptions) => new Intl.DateTimeFormat(locale, options)
+  const date = format({ day: 'numeric', month: 'short' })
+  if (step >= 300 * day) return ticks.map((t) => format({ year: 'numeric' }).format(t))
+  if (step >= 27 * day) return ticks.map((t) => format({ month: 'short', year: 'numeric' }).format(t))
+  if (step >= day) return ticks.map((t) => date.format(t))
+  const time = format({ hour: '2-digit', minute: '2-digit', ...(step < 60_000 && { second: '2-digit' }), hourCycle: 'h23' })
+  let before = ''
+  return ticks.map((t) => {
+    const today = date.format(t)
+    const fresh = today !== before
+    before = today
+    return fresh ? `${time.format(t)}\n${today}` : time.format(t)
+  })
+}

@@ -13,6 +13,12 @@ export function show(value: unknown): string {
   return String(value)
 }
 
+/** The server's messages come without a full stop; on a page they are sentences. */
+export function sentence(text: string | undefined): string {
+  const clean = text?.trim() ?? ''
+  return !clean || /[.!?…:”"]$/.test(clean) ? clean : `${clean}.`
+}
+
 /** "/properties/pump_type" as "Properties › pump type". */
 export function placeName(pointer: string): string {
   const parts = pointer.split('/').filter(Boolean).map((p) => p.replaceAll('~1', '/').replaceAll('~0', '~').replaceAll('_', ' '))

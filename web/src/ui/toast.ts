@@ -1,5 +1,6 @@
 import { reactive } from 'vue'
 import { toProblem } from './problem'
+import { sentence } from './show'
 import type { Tone } from './types'
 
 export interface Toast { id: number; text: string; detail?: string; tone: Tone; action?: { label: string; act: () => void } }
@@ -25,5 +26,5 @@ export function dismiss(id: number) {
 /** Says why something was refused, in the server's own words. */
 export function toastError(error: unknown) {
   const problem = toProblem(error)
-  return toast(problem.detail, { tone: 'bad', detail: [problem.mend, ...(problem.errors ?? []).slice(0, 3).map((e) => `${e.place}: ${e.message}`)].filter(Boolean).join(' ') || undefined })
+  return toast(sentence(problem.detail), { tone: 'bad', detail: [sentence(problem.mend), ...(problem.errors ?? []).slice(0, 3).map((e) => sentence(`${e.place}: ${e.message}`))].filter(Boolean).join(' ') || undefined })
 }
