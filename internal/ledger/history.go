@@ -58,6 +58,17 @@ func (r *Reader) open(rec *record) (Entry, content, error) {
 
 // Entries lists entries, newest first, without their content.
 func (r *Reader) Entries(f Filter) ([]Entry, error) {
+	var entries []Entry
+	err := r.Each(f, func(e Entry, _ json.RawMessage) error {
+		entries = append(entries, e)
+		return nil
+	})
+	return entries, err
+}
+
+// Each is Entries with the content that each entry gave its document: nil when
+// it deleted it, when it was erased, and for secret nouns.
+func (r *Reader) Each(f Filter, fn func(e Entry, content json.RawMessage) error) error {
 	where, args := []string{"1 = 1"}, []any{}
 	add := func(condition string, value any) {
 		args = append(args, value)
@@ -65,7 +76,7 @@ func (r *Reader) Entries(f Filter) ([]Entry, error) {
 	}
 	if f.Orgs != nil {
 		if len(f.Orgs) == 0 {
-			return nil, nil
+			return nil
 		}
 		marks := make([]string, len(f.Orgs))
 		for i, org := range f.Orgs {
@@ -103,15 +114,21 @@ func (r *Reader) Entries(f Filter) ([]Entry, error) {
 	}
 	found, err := r.records(strings.Join(where, " AND ")+fmt.Sprintf(" ORDER BY e.number %s LIMIT %d", order, limit), args)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	entries := make([]Entry, len(found))
 	for i := range found {
-		if entries[i], _, err = r.open(&found[i]); err != nil {
-			return nil, err
+		e, c, err := r.open(&found[i])
+		if err != nil {
+			return err
+		}
+		if r.Secret(e.Kind) {
+			c.Body = nil
+		}
+		if err := fn(e, c.Body); err != nil {
+			return err
 		}
 	}
-	return entries, nil
+	return nil
 }
 
 // Entry reads one entry with the document's content before and after it. The

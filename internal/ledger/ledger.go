@@ -193,6 +193,26 @@ func (l *Ledger) Read(ctx context.Context, fn func(*Reader) error) error {
 	return l.store.Read(ctx, func(q *store.Q) error { return fn(&Reader{q: q, ledger: l}) })
 }
 
+// Ping tells whether the database answers.
+func (l *Ledger) Ping(ctx context.Context) error {
+	return l.Read(ctx, func(r *Reader) error {
+		var one int64
+		_, err := r.Row([]any{&one}, `SELECT 1`)
+		return err
+	})
+}
+
+// Kinds names the nouns that are not secret, in the order they were declared.
+func (l *Ledger) Kinds() []string {
+	var names []string
+	for _, k := range l.order {
+		if !k.secret() {
+			names = append(names, k.noun())
+		}
+	}
+	return names
+}
+
 // Store is the database beneath, for the bulk stores that stand beside the ledger.
 func (l *Ledger) Store() *store.Store { return l.store }
 

@@ -1,6 +1,9 @@
 package ledger
 
 import (
+	"encoding/json"
+	"time"
+
 	"github.com/qanat-water/qanat/internal/base/store"
 	"github.com/qanat-water/qanat/internal/base/vault"
 )
@@ -91,6 +94,37 @@ func (r *Reader) settle() error {
 		return nil
 	}
 	return r.group.flush()
+}
+
+// Raw is a document as stored.
+type Raw struct {
+	ID       string          `json:"id"`
+	Kind     string          `json:"kind"`
+	Revision int64           `json:"revision"`
+	Entry    int64           `json:"entry"`
+	Changed  time.Time       `json:"changed"`
+	Shape    int             `json:"shape"`
+	Body     json.RawMessage `json:"body"`
+}
+
+// Documents goes through the documents of an organization that are there now,
+// in the order of their ids, secret nouns left out.
+func (r *Reader) Documents(org string, fn func(Raw) error) error {
+	after := ""
+	for {
+		page, err := r.documents(`SELECT `+documentColumns+` FROM document d WHERE d.id > $1 AND d.org = $2 AND d.body IS NOT NULL ORDER BY d.id LIMIT 500`, []any{after, org})
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		for _, d := range page {
+			if !r.Secret(d.kind) {
+				if err := fn(Raw{d.id, d.kind, d.revision, d.entry, time.UnixMilli(d.changed).UTC(), d.shape, d.body}); err != nil {
+					return err
+				}
+			}
+		}
+		after = page[len(page)-1].id
+	}
 }
 
 // OrgOf tells the organization and kind of a document, deleted ones included.

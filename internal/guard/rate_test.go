@@ -1,0 +1,42 @@
+package guard
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+func TestRate(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	r := NewRate(2, 3, 4)
+	r.now = func() time.Time { return now }
+	for i, want := range []bool{true, true, true, false} {
+		if ok, wait := r.Allow("a"); ok != want || ok != (wait == 0) {
+			t.Errorf("request %d: %v, wait %s", i, ok, wait)
+		}
+	}
+	now = now.Add(500 * time.Millisecond)
+	if ok, _ := r.Allow("a"); !ok {
+		t.Error("no token after its time")
+	}
+	for i := range 10 {
+		r.Allow(fmt.Sprint("flood", i))
+	}
+	if len(r.until) > 4 {
+		t.Errorf("%d keys kept, 4 allowed", len(r.until))
+	}
+	now = now.Add(time.Minute)
+	if ok, _ := r.Allow("honest"); !ok {
+		t.Error("a new key is refused although old ones can be forgotten")
+	}
+}
+
+func TestAddress(t *testing.T) {
+	for in, want := range map[string]string{
+		"127.0.0.1:80": "127.0.0.1", "[::ffff:10.1.2.3]:5": "10.1.2.3", "[2001:db8:1:2:3::4]:99": "2001:db8:1:2::/64", "[fe80::1%eth0]:1": "fe80::/64", "pipe": "pipe",
+	} {
+		if got := Address(in); got != want {
+			t.Errorf("Address(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
