@@ -102,24 +102,39 @@ func scrubSegments(out *bufio.Writer, r *bufio.Reader) error {
 // copyScan copies compressed data up to the next marker that is neither a stuffed FF nor a restart.
 func copyScan(out *bufio.Writer, r *bufio.Reader) error {
 	for {
-		b, err := r.ReadByte()
+		if _, err := r.Peek(1); err != nil {
+			return err
+		}
+		data, _ := r.Peek(r.Buffered())
+		if i := bytes.IndexByte(data, 0xFF); i >= 0 {
+			data = data[:i]
+		}
+		if err := take(out, r, data); err != nil {
+			return err
+		}
+		if len(data) > 0 {
+			continue
+		}
+		next, err := r.Peek(2)
 		if err != nil {
 			return err
 		}
-		if b == 0xFF {
-			next, err := r.Peek(1)
-			if err != nil {
-				out.WriteByte(b)
-				return err
-			}
-			if next[0] != 0 && next[0] != 0xFF && (next[0] < 0xD0 || next[0] > 0xD7) {
-				return r.UnreadByte()
-			}
+		if next[1] != 0 && next[1] != 0xFF && (next[1] < 0xD0 || next[1] > 0xD7) {
+			return nil
 		}
-		if err := out.WriteByte(b); err != nil {
+		if err := take(out, r, next[:1]); err != nil {
 			return err
 		}
 	}
+}
+
+// take moves bytes that were peeked at.
+func take(out io.Writer, r *bufio.Reader, peeked []byte) error {
+	if _, err := out.Write(peeked); err != nil {
+		return err
+	}
+	_, err := r.Discard(len(peeked))
+	return err
 }
 
 func copyBytes(out io.Writer, r io.Reader, n int64) error {
