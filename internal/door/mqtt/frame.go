@@ -60,6 +60,7 @@ const (
 	codeBadAuthMethod      byte = 0x8C
 	codeKeepAlive          byte = 0x8D
 	codeTakenOver          byte = 0x8E
+	codeTopicFilter        byte = 0x8F
 	codeTopicName          byte = 0x90
 	codeReceiveMaximum     byte = 0x93
 	codeTopicAlias         byte = 0x94

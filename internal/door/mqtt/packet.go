@@ -75,7 +75,7 @@ func decodeConnect(h header, body []byte) (*connect, error) {
 	c := &connect{version: version, receiveMaximum: 65535, problems: true}
 	if version == version311 {
 		p := three.ConnectPacket{FixedHeader: three.FixedHeader{MessageType: typeConnect, RemainingLength: h.length}}
-		if err := p.Unpack(bytes.NewReader(body)); err != nil {
+		if err := p.Unpack(bytes.NewBuffer(body)); err != nil {
 			return nil, codecError(err)
 		}
 		c.clientID, c.clean, c.keepAlive = p.ClientIdentifier, p.CleanSession, int(p.Keepalive)
@@ -165,7 +165,7 @@ func decode3(h header, body []byte) (any, error) {
 	if err != nil {
 		return nil, codecError(err)
 	}
-	if err := packet.Unpack(bytes.NewReader(body)); err != nil && len(body) > 0 {
+	if err := packet.Unpack(bytes.NewBuffer(body)); err != nil && len(body) > 0 {
 		return nil, codecError(err)
 	}
 	switch p := packet.(type) {

@@ -3,7 +3,10 @@ package reading
 import (
 	"fmt"
 	"math"
+	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/qanat-water/qanat/internal/base/fault"
 )
@@ -58,8 +61,8 @@ func (p *Parser) check(v *Value, place func() string) error {
 	case v.TS > p.now.Add(p.limits.Skew).UnixMilli():
 		return refuse("reading.future", place(), fmt.Sprintf("The time is %s ahead of the server's", time.UnixMilli(min(v.TS, 1<<53)).Sub(p.now).Round(time.Second)),
 			"Set the device's clock (NTP), or leave the time out to mean now")
-	case len(v.Unit) > channelLimit:
-		return refuse("reading.unit", place(), "The unit is too long", "Use at most 64 characters")
+	case len(v.Unit) > channelLimit || strings.ContainsFunc(v.Unit, unicode.IsControl):
+		return refuse("reading.unit", place(), "The unit is too long or not printable", "Use at most 64 characters")
 	}
 	if v.Value == 0 {
 		v.Value = 0 // one zero: -0 would count as a correction of it
@@ -69,4 +72,26 @@ func (p *Parser) check(v *Value, place func() string) error {
 
 func refuse(code, place, message, mend string) error {
 	return fault.New(fault.Invalid, code, "The message was refused").At(place, message, mend)
+}
+
+// stateLimit is the longest state a device may send.
+const stateLimit = 8 << 10
+
+// ParseState reads what a device says of itself: a JSON object.
+func ParseState(kind string, payload []byte) (State, error) {
+	const mend = `Send a JSON object, such as {"battery":87,"firmware":"1.4.2"}, of at most 8 KiB`
+	if len(payload) > stateLimit {
+		return State{}, refuse("reading.state", "the message", fmt.Sprintf("The message has %d bytes", len(payload)), mend)
+	}
+	s := &scanner{in: payload}
+	if s.peek() != '{' {
+		return State{}, refuse("reading.state", "byte "+strconv.Itoa(s.at), "This is no JSON object", mend)
+	}
+	if err := s.skip(0); err != nil {
+		return State{}, err
+	}
+	if s.peek(); s.at < len(payload) {
+		return State{}, s.broken("There is something after the end of the message")
+	}
+	return State{Kind: kind, Body: string(payload)}, nil
 }

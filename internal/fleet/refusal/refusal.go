@@ -17,8 +17,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/qanat-water/qanat/internal/base/clock"
 	"github.com/qanat-water/qanat/internal/base/store"
@@ -198,14 +201,15 @@ func (b *Book) Keep(device, topic string, payload []byte, reason string) {
 	b.messages = append(b.messages, m)
 }
 
+// cut makes what a stranger sent fit to be stored and shown.
 func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && s[n]&0xC0 == 0x80 {
-		n--
-	}
-	return s[:n]
+	s = s[:min(len(s), n)]
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || unicode.IsControl(r) {
+			return '?'
+		}
+		return r
+	}, s)
 }
 
 // Flush writes what was counted since the last time.
