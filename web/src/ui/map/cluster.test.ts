@@ -34,5 +34,13 @@ describe('Points', () => {
     const points = scatter(5000)
     expect(points.marks([3.8e6, -1.7e6, 3.81e6, -1.69e6], 10).reduce((n, m) => n + m.count, 0)).toBeLessThan(200)
   })
+  it('shows where nearly all points are, not where one was mistyped', () => {
+    const points = scatter(500)
+    points.x[7] = -1.9e7
+    const [x1, , x2] = points.box()
+    expect(x1).toBeGreaterThan(3.5e6)
+    expect(x2).toBeLessThan(4.2e6)
+  })
+  it('shows every point when they are few', () => expect(new Points(Float64Array.of(0, 9e6), Float64Array.of(1, 2), Uint8Array.of(0, 0)).box()).toEqual([0, 1, 9e6, 2]))
   it('takes a status it does not know as unknown', () => expect(statusIndex('frozen')).toBe(3))
 })

@@ -33,6 +33,13 @@ export class Points {
     this.size = x.length
   }
 
+  /** Where the points are: all of them, unless a few lie so far away that the rest would be a dot. */
+  box(): [number, number, number, number] {
+    const [x1, x2] = span(this.x)
+    const [y1, y2] = span(this.y)
+    return [x1, y1, x2, y2]
+  }
+
   /** What to draw at a resolution (metres per pixel) within a box; from `apart` metres per pixel downwards nothing is clustered. */
   marks(box: number[], resolution: number, apart = 1.2): Mark[] {
     const level = Math.max(0, Math.min(24, Math.floor(Math.log2(world / 256 / resolution) + 1e-6)))
@@ -87,6 +94,14 @@ export class Points {
     this.levels.set(key, cells)
     return cells
   }
+}
+
+function span(values: Float64Array): [number, number] {
+  const sorted = Float64Array.from(values).sort()
+  const n = sorted.length
+  const [low, high] = [sorted[Math.floor(n * 0.02)]!, sorted[Math.ceil(n * 0.98) - 1]!]
+  const room = (high - low) * 0.75
+  return n < 20 ? [sorted[0]!, sorted[n - 1]!] : [Math.max(sorted[0]!, low - room), Math.min(sorted[n - 1]!, high + room)]
 }
 
 // Sums become middles; then a cluster swallows a smaller neighbour whose middle is too near, so that the grid does not show.
