@@ -22,7 +22,13 @@ export function usePeople() {
   const id = () => org.value.id
   const structure = useQuery((s) => get<Structure>(`/organizations/${id()}`, {}, s), [id])
   const members = useQuery((s) => get<Page<Member>>(`/organizations/${id()}/members`, {}, s), [id])
-  const branches = computed(() => structure.data.value?.branches ?? [])
+  // The organization is the root branch, whether the list repeats it or not.
+  const branches = computed<Doc<Branch>[]>(() => {
+    const found = structure.data.value
+    if (!found) return []
+    if (found.branches.some((b) => b.id === id())) return found.branches
+    return [{ id: id(), org: id(), revision: 0, changed: '', body: { name: found.organization.name ?? org.value.name, parent: '', path: [] } }, ...found.branches]
+  })
   const teams = computed(() => structure.data.value?.teams ?? [])
   const people = computed(() => members.data.value?.items ?? [])
 
@@ -30,7 +36,7 @@ export function usePeople() {
   function branchName(branch: string): string {
     const found = branches.value.find((b) => b.id === branch)
     if (!found) return branch === id() ? org.value.name : ''
-    if (!found.body.parent) return found.body.name
+    if (!found.body.parent || found.id === id()) return found.body.name
     const names = [...(found.body.path ?? []).slice(1).map((p) => branches.value.find((b) => b.id === p)?.body.name ?? ''), found.body.name]
     return names.filter(Boolean).join(' › ')
   }
