@@ -70,6 +70,13 @@ func guess(columns []string, t *Type) map[string]string {
 			take(c, synonyms[slug(c)])
 		}
 	}
+	if used[toLatitude] != used[toLongitude] { // half a position is none
+		for c, target := range mapping {
+			if target == toLatitude || target == toLongitude {
+				delete(mapping, c)
+			}
+		}
+	}
 	for i, c := range columns {
 		if mapping[c] != "" {
 			continue
@@ -250,7 +257,7 @@ func (p *plan) place(cell func(int) string, column func(string) int, say func(in
 		}
 		return l
 	}
-	if lat < 0 || cell(lat) == "" && cell(lon) == "" {
+	if lat < 0 || lon < 0 || cell(lat) == "" && cell(lon) == "" {
 		return nil
 	}
 	l := &Location{}
