@@ -1,9 +1,11 @@
 package openrosa
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"mime/multipart"
 	"net/http"
 	"os"
@@ -40,7 +42,7 @@ func (d *door) submit(v *visit) error {
 	up := response.Upload{Org: v.org, Device: v.r.URL.Query().Get("deviceID")}
 	for n := 1; ; n++ {
 		part, err := parts.NextPart()
-		if err == io.EOF { // exactly: where the last boundary is missing the error only wraps io.EOF
+		if errors.Is(err, io.EOF) && body.ended(v.r.Header.Get("Content-Type")) {
 			break
 		}
 		if err != nil {
@@ -130,6 +132,14 @@ type patient struct {
 	idle    time.Duration
 	end     time.Time
 	failed  error
+	tail    []byte // the last bytes read
+}
+
+// ended tells whether the body has its closing boundary. mime/multipart says io.EOF too when a body stops inside the head of a part,
+// and then the files that were still to come would be taken for never sent.
+func (p *patient) ended(contentType string) bool {
+	_, params, err := mime.ParseMediaType(contentType)
+	return err == nil && bytes.Contains(p.tail, []byte("--"+params["boundary"]+"--"))
 }
 
 func (p *patient) Read(b []byte) (int, error) {
@@ -139,6 +149,12 @@ func (p *patient) Read(b []byte) (int, error) {
 	}
 	_ = p.control.SetReadDeadline(by) // where there is no connection, in tests of the handler alone, there is nothing to wait for
 	n, err := p.ReadCloser.Read(b)
+	const keep = 512 // a boundary has at most 70 characters
+	if n >= keep {
+		p.tail = append(p.tail[:0], b[n-keep:n]...)
+	} else {
+		p.tail = append(p.tail[max(0, len(p.tail)+n-keep):], b[:n]...)
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		p.failed = err
 	}
