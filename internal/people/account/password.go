@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -40,6 +41,13 @@ type hasher struct {
 	memory uint32
 	turns  chan struct{}
 	queue  chan struct{}
+	spent  atomic.Int64 // memory times passes of all hashes, in KiB
+}
+
+// sum runs argon2id.
+func (h *hasher) sum(password string, c phcParts, size int) []byte {
+	h.spent.Add(int64(c.memory) * int64(c.passes))
+	return argon2.IDKey([]byte(password), c.salt, c.passes, c.memory, c.lanes, uint32(size)) // #nosec G115 -- parsePHC bounds it
 }
 
 func newHasher(memory uint32) *hasher {
@@ -78,7 +86,7 @@ func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 	defer done()
 	salt := make([]byte, saltSize)
 	rand.Read(salt)
-	sum := argon2.IDKey([]byte(password), salt, hashPasses, h.memory, hashLanes, sumSize)
+	sum := h.sum(password, phcParts{memory: h.memory, passes: hashPasses, lanes: hashLanes, salt: salt}, sumSize)
 	b64 := base64.RawStdEncoding
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.memory, hashPasses, hashLanes,
 		b64.EncodeToString(salt), b64.EncodeToString(sum)), nil
@@ -99,7 +107,7 @@ func (h *hasher) verify(ctx context.Context, password, phc string) (bool, error)
 		return false, err
 	}
 	defer done()
-	sum := argon2.IDKey([]byte(password), cost.salt, cost.passes, cost.memory, cost.lanes, uint32(len(cost.sum))) // #nosec G115 -- parsePHC bounds it
+	sum := h.sum(password, cost, len(cost.sum))
 	return subtle.ConstantTimeCompare(sum, cost.sum) == 1 && phc != "", nil
 }
 
