@@ -202,27 +202,10 @@ func (a *archive) history(r *ledger.Reader) error {
 	})
 }
 
-// note remembers the files that a document names: members called blob.
+// note remembers the files that a document names.
 func (a *archive) note(body json.RawMessage) {
-	var v any
-	if json.Unmarshal(body, &v) == nil {
-		a.walk(v)
-	}
-}
-
-func (a *archive) walk(v any) {
-	switch v := v.(type) {
-	case map[string]any:
-		for name, inner := range v {
-			if hash, ok := inner.(string); ok && name == "blob" && len(hash) == 64 {
-				a.blobs[hash] = true
-			}
-			a.walk(inner)
-		}
-	case []any:
-		for _, inner := range v {
-			a.walk(inner)
-		}
+	for _, hash := range ledger.BlobsOf(body) {
+		a.blobs[hash] = true
 	}
 }
 

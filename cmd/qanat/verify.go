@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/qanat-water/qanat/internal/ledger"
+)
+
+type verifyCommand struct {
+	where
+	JSON  bool `help:"Print the report as JSON."`
+	Quiet bool `help:"Print nothing but the result." short:"q"`
+}
+
+// Run checks everything and exits with 1 when anything is wrong.
+func (c *verifyCommand) Run(ctx context.Context) error {
+	h, err := openLedger(ctx, c.where, newLog("warn"))
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	began := time.Now()
+	report, err := h.ledger.Verify(ctx, c.progress("entries and documents"))
+	if err != nil {
+		return err
+	}
+	files, problems, err := verifyFiles(ctx, h, c.progress("files"))
+	if err != nil {
+		return err
+	}
+	report.Problems = append(report.Problems, problems...)
+	if c.JSON {
+		return json.NewEncoder(os.Stdout).Encode(report)
+	}
+	for _, p := range report.Problems {
+		fmt.Printf("%s: %s\n", p.Where, p.What)
+	}
+	if report.Cut {
+		fmt.Println("… and more")
+	}
+	fmt.Printf("%d entries, %d documents, %d files, root %s, in %s\n", report.Entries, report.Documents, files, report.Root, time.Since(began).Round(time.Millisecond))
+	if !report.OK() {
+		return errors.New("the ledger is NOT as it was written: keep this database as evidence, and restore from the backup")
+	}
+	fmt.Println("Everything is as it was written.")
+	return nil
+}
+
+func (c *verifyCommand) progress(what string) func(done, total int64) {
+	var last time.Time
+	return func(done, total int64) {
+		if c.Quiet || c.JSON || time.Since(last) < time.Second {
+			return
+		}
+		last = time.Now()
+		fmt.Fprintf(os.Stderr, "%s: %d of %d\n", what, done, total)
+	}
+}
+
+// verifyFiles reads every file that any entry names.
+func verifyFiles(ctx context.Context, h *house, progress func(done, total int64)) (checked int64, problems []ledger.Problem, err error) {
+	named := map[string]string{} // hash -> document
+	err = h.ledger.Read(ctx, func(r *ledger.Reader) error {
+		var last int64
+		for {
+			before := last
+			err := r.Each(ledger.Filter{After: last, Oldest: true, Limit: 1000}, func(e ledger.Entry, content json.RawMessage) error {
+				last = e.Number
+				for _, hash := range ledger.BlobsOf(content) {
+					named[hash] = e.Kind + " " + e.Doc
+				}
+				return nil
+			})
+			if err != nil || last == before {
+				return err
+			}
+		}
+	})
+	if err != nil {
+		return 0, nil, err
+	}
+	for _, hash := range slices.Sorted(maps.Keys(named)) {
+		if err := h.blobs.Verify(ctx, hash); err != nil {
+			if errors.Is(err, context.Canceled) || errors.Is(err, io.ErrClosedPipe) {
+				return checked, problems, err
+			}
+			problems = append(problems, ledger.Problem{Where: "file " + hash, What: fmt.Sprintf("named by %s: %v", named[hash], err)})
+		}
+		checked++
+		progress(checked, int64(len(named)))
+	}
+	return checked, problems, nil
+}

@@ -1,0 +1,99 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/qanat-water/qanat/internal/base/fault"
+	"github.com/qanat-water/qanat/internal/ledger"
+	"github.com/qanat-water/qanat/internal/people/activity"
+)
+
+type activityQuery struct {
+	InOrg
+	Kind   string    `query:"kind" maxLength:"40"`
+	Doc    string    `query:"doc" maxLength:"40"`
+	Actor  string    `query:"actor" maxLength:"40"`
+	Before int64     `query:"before" minimum:"0" doc:"cursor of the last page"`
+	Since  time.Time `query:"since"`
+	Until  time.Time `query:"until"`
+	Limit  int       `query:"limit" minimum:"1" maximum:"100" default:"50"`
+}
+
+func (s *server) acts(ctx context.Context, actor ledger.Actor, in *activityQuery) (*Body[Page[activity.Act]], error) {
+	acts, next, err := s.Activity.Acts(ctx, actor, activity.Query{
+		Org: in.Org, Kind: in.Kind, Doc: in.Doc, Actor: in.Actor, Before: in.Before, Since: in.Since, Until: in.Until, Limit: in.Limit,
+	})
+	out, err := list(acts, err)
+	if err == nil && next != 0 {
+		out.Body.Next = strconv.FormatInt(next, 10)
+	}
+	return out, err
+}
+
+type byNumber struct {
+	Number int64 `path:"number" minimum:"1"`
+}
+
+func (s *server) entry(ctx context.Context, actor ledger.Actor, in *byNumber) (*Body[activity.Detail], error) {
+	return body(s.Activity.Entry(ctx, actor, in.Number))
+}
+
+type undoRequest struct {
+	byNumber
+	Body Reason
+}
+
+func (s *server) undoEntry(ctx context.Context, actor ledger.Actor, in *undoRequest) (*Body[ledger.Entry], error) {
+	return body(s.Activity.Undo(ctx, actor, in.Number, in.Body.Reason))
+}
+
+func (s *server) undoAct(ctx context.Context, actor ledger.Actor, in *undoRequest) (*Body[ledger.Undone], error) {
+	return body(s.Activity.UndoAct(ctx, actor, in.Number, in.Body.Reason))
+}
+
+type byKind struct {
+	Kind string `path:"kind" maxLength:"40"`
+	ID   string `path:"id" format:"uuid"`
+}
+
+func (s *server) history(ctx context.Context, actor ledger.Actor, in *byKind) (*Body[Page[ledger.Revision]], error) {
+	return list(s.Activity.History(ctx, actor, in.Kind, in.ID))
+}
+
+type atQuery struct {
+	byKind
+	Time time.Time `query:"time" required:"true"`
+}
+
+// Past is a document as it stood at a time.
+type Past struct {
+	Exists bool            `json:"exists" doc:"false: it was not made yet, or was deleted"`
+	Entry  *ledger.Entry   `json:"entry,omitempty" doc:"what had made it so"`
+	Body   json.RawMessage `json:"body,omitempty"`
+}
+
+func (s *server) asOf(ctx context.Context, actor ledger.Actor, in *atQuery) (*Body[Past], error) {
+	content, entry, err := s.Activity.AsOf(ctx, actor, in.Kind, in.ID, in.Time)
+	past := Past{Exists: content != nil, Body: content}
+	if entry.Number != 0 {
+		past.Entry = &entry
+	}
+	return body(past, err)
+}
+
+// checkpoint is public: the more people keep it, the harder it is to rewrite the past.
+func (s *server) checkpoint(ctx context.Context, _ *struct{}) (*Body[ledger.Checkpoint], error) {
+	var c ledger.Checkpoint
+	err := s.Ledger.Read(ctx, func(r *ledger.Reader) error {
+		var found bool
+		var err error
+		if c, found, err = r.LatestCheckpoint(); err == nil && !found {
+			err = fault.New(fault.NotFound, "checkpoint.none", "No checkpoint has been signed yet").WithMend("One is signed within a minute of every change")
+		}
+		return err
+	})
+	return body(c, err)
+}

@@ -1,0 +1,103 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/qanat-water/qanat/internal/base/fault"
+)
+
+// Problem is an RFC 9457 problem.
+type Problem struct {
+	Type   string         `json:"type" doc:"always about:blank; code tells problems apart"`
+	Title  string         `json:"title" doc:"the status in words"`
+	Status int            `json:"status"`
+	Detail string         `json:"detail" doc:"what is wrong, for people"`
+	Code   string         `json:"code" doc:"stable, for programs: site.code.taken"`
+	Mend   string         `json:"mend,omitempty" doc:"what to do about it"`
+	Errors []fault.Detail `json:"errors,omitempty" doc:"each place that is wrong"`
+}
+
+func (p *Problem) Error() string                { return p.Detail }
+func (p *Problem) GetStatus() int               { return p.Status }
+func (p *Problem) ContentType(ct string) string { return "application/problem+json" }
+
+var statuses = map[fault.Kind]int{
+	fault.Invalid: http.StatusUnprocessableEntity, fault.Unauthenticated: http.StatusUnauthorized, fault.Denied: http.StatusForbidden,
+	fault.NotFound: http.StatusNotFound, fault.Conflict: http.StatusConflict, fault.TooLarge: http.StatusRequestEntityTooLarge,
+	fault.TooMany: http.StatusTooManyRequests, fault.Unavailable: http.StatusServiceUnavailable, fault.Internal: http.StatusInternalServerError,
+}
+
+func problem(err error) *Problem {
+	f := fault.From(err)
+	status := statuses[f.Kind]
+	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: f.Message, Code: f.Code, Mend: f.Mend, Errors: f.Details}
+}
+
+// refuse answers with a problem outside of the API library.
+func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	p := problem(err)
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p) // the client is gone if this fails
+}
+
+func retryAfter(wait time.Duration) string { return strconv.Itoa(int(wait/time.Second) + 1) }
+
+// What the API library itself refuses (shape, size, missing fields) becomes the
+// same problem as everything else.
+func init() {
+	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
+		p := &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: message, Code: "request." + strconv.Itoa(status)}
+		switch status {
+		case http.StatusUnprocessableEntity, http.StatusBadRequest:
+			p.Code, p.Detail, p.Mend = "request.shape", "The request does not have the shape that /api/docs describes", "Mend what is listed and send it again"
+		case http.StatusRequestEntityTooLarge:
+			p.Mend = "Send less at once"
+		case http.StatusInternalServerError:
+			return problem(errors.New(message))
+		}
+		for _, err := range errs {
+			d := fault.Detail{Message: err.Error()}
+			if detailed, ok := err.(huma.ErrorDetailer); ok {
+				is := detailed.ErrorDetail()
+				d = fault.Detail{Place: pointer(is.Location), Message: is.Message}
+			}
+			p.Errors = append(p.Errors, d)
+		}
+		return p
+	}
+}
+
+var bracket = strings.NewReplacer("[", "/", "]", "", ".", "/")
+
+// pointer turns the library's "body.photos[2].name" into "/photos/2/name".
+func pointer(location string) string {
+	if rest, ok := strings.CutPrefix(location, "body"); ok {
+		return "/" + strings.TrimPrefix(bracket.Replace(rest), "/")
+	}
+	return location
+}
+
+// answered makes a handler's error a problem, and keeps its cause for the log.
+func answered[I, O any](fn func(context.Context, *I) (*O, error)) func(context.Context, *I) (*O, error) {
+	return func(ctx context.Context, in *I) (*O, error) {
+		out, err := fn(ctx, in)
+		if err == nil {
+			return out, nil
+		}
+		if fault.KindOf(err) == fault.Internal && ctx.Err() == nil {
+			if e, ok := ctx.Value(requestKey).(*event); ok {
+				e.err = fault.Cause(err)
+			}
+		}
+		return nil, problem(err)
+	}
+}

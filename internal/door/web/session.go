@@ -1,0 +1,198 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"rsc.io/qr"
+
+	"github.com/qanat-water/qanat/internal/base/fault"
+	"github.com/qanat-water/qanat/internal/people/account"
+	"github.com/qanat-water/qanat/internal/people/org"
+)
+
+// Session is who is signed in.
+type Session struct {
+	Account       account.Person `json:"account"`
+	Needs         string         `json:"needs" enum:",code,totp-setup" doc:"what is missing before anything may be done"`
+	Organizations []org.Mine     `json:"organizations"`
+	Server        string         `json:"server" doc:"name of this server"`
+}
+
+type sessionAnswer struct {
+	SetCookie *http.Cookie `header:"Set-Cookie"`
+	Body      Session
+}
+
+func (s *server) sessionOf(ctx context.Context, view account.View) (Session, error) {
+	out := Session{Account: view.Account, Needs: view.Needs, Organizations: []org.Mine{}, Server: s.Name}
+	if view.Needs != account.NeedsNothing {
+		return out, nil
+	}
+	visit := visitOf(ctx)
+	actor, err := account.ActorOf(view, visit.Door, visit.From)
+	if err != nil {
+		return out, err
+	}
+	mine, err := s.People.Organizations(ctx, actor)
+	if mine != nil {
+		out.Organizations = mine
+	}
+	return out, err
+}
+
+// opened answers with a session and, when there is a new token, its cookie.
+func (s *server) opened(ctx context.Context, token account.Token, view account.View, err error) (*sessionAnswer, error) {
+	if err != nil {
+		return nil, err
+	}
+	out := &sessionAnswer{}
+	if token.Text != "" {
+		out.SetCookie = cookie(token.Text, int(time.Until(view.Expires)/time.Second))
+	}
+	out.Body, err = s.sessionOf(ctx, view)
+	return out, err
+}
+
+func cookie(value string, age int) *http.Cookie {
+	return &http.Cookie{Name: cookieName, Value: value, Path: "/", MaxAge: age, Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode}
+}
+
+type signInRequest struct {
+	Body struct {
+		Email    string `json:"email" maxLength:"254"`
+		Password string `json:"password" maxLength:"1000"`
+	}
+}
+
+func (s *server) signIn(ctx context.Context, in *signInRequest) (*sessionAnswer, error) {
+	token, view, err := s.Accounts.SignIn(ctx, in.Body.Email, in.Body.Password, visitOf(ctx))
+	return s.opened(ctx, token, view, err)
+}
+
+func (s *server) session(ctx context.Context, _ *struct{}) (*sessionAnswer, error) {
+	if tokenOf(ctx) == "" {
+		return nil, fault.New(fault.Unauthenticated, "session.none", "You are not signed in").WithMend("Sign in")
+	}
+	view, err := s.Accounts.Session(ctx, tokenOf(ctx))
+	return s.opened(ctx, account.Token{}, view, err)
+}
+
+type codeRequest struct {
+	Body struct {
+		Code string `json:"code" maxLength:"20" doc:"six digits of the authenticator app"`
+	}
+}
+
+func (s *server) sessionCode(ctx context.Context, in *codeRequest) (*sessionAnswer, error) {
+	token, view, err := s.Accounts.Code(ctx, tokenOf(ctx), strings.ReplaceAll(in.Body.Code, " ", ""), visitOf(ctx))
+	return s.opened(ctx, token, view, err)
+}
+
+// TOTP is a second factor to set up, shown once.
+type TOTP struct {
+	Secret string `json:"secret" doc:"base32, to type into an authenticator app"`
+	URI    string `json:"uri" doc:"otpauth:// URI"`
+	QR     string `json:"qr" doc:"the URI as a QR code, SVG"`
+}
+
+func (s *server) totpSetup(ctx context.Context, _ *struct{}) (*Body[TOTP], error) {
+	setup, err := s.Accounts.SetupTOTP(ctx, tokenOf(ctx), visitOf(ctx))
+	if err != nil {
+		return nil, err
+	}
+	picture, err := qrSVG(setup.URI)
+	return body(TOTP{Secret: setup.Secret, URI: setup.URI, QR: picture}, err)
+}
+
+func (s *server) totpConfirm(ctx context.Context, in *codeRequest) (*sessionAnswer, error) {
+	token, view, err := s.Accounts.ConfirmTOTP(ctx, tokenOf(ctx), strings.ReplaceAll(in.Body.Code, " ", ""), visitOf(ctx))
+	return s.opened(ctx, token, view, err)
+}
+
+type signedOut struct {
+	SetCookie *http.Cookie `header:"Set-Cookie"`
+}
+
+func (s *server) signOut(ctx context.Context, _ *struct{}) (*signedOut, error) {
+	if token := tokenOf(ctx); token != "" {
+		if err := s.Accounts.SignOut(ctx, token, visitOf(ctx)); err != nil && fault.KindOf(err) != fault.Unauthenticated {
+			return nil, err
+		}
+	}
+	return &signedOut{SetCookie: cookie("", -1)}, nil
+}
+
+type tokenRequest struct {
+	Body struct {
+		Token string `json:"token" maxLength:"200"`
+	}
+}
+
+func (s *server) invitationLook(ctx context.Context, in *tokenRequest) (*Body[org.Welcome], error) {
+	return body(s.People.Look(ctx, in.Body.Token))
+}
+
+type acceptRequest struct {
+	Body struct {
+		Token    string `json:"token" maxLength:"200"`
+		Name     string `json:"name,omitempty" maxLength:"200"`
+		Email    string `json:"email,omitempty" maxLength:"254"`
+		Password string `json:"password,omitempty" maxLength:"1000"`
+	}
+}
+
+func (s *server) invitationAccept(ctx context.Context, in *acceptRequest) (*sessionAnswer, error) {
+	token, view, err := s.People.Accept(ctx, in.Body.Token, org.Answer{Name: in.Body.Name, Email: in.Body.Email, Password: in.Body.Password}, visitOf(ctx))
+	return s.opened(ctx, token, view, err)
+}
+
+func (s *server) sessions(ctx context.Context, _ *struct{}) (*Body[Page[account.View]], error) {
+	actor, err := s.actor(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return list(s.Accounts.List(ctx, actor, actor.ID))
+}
+
+func (s *server) sessionRevoke(ctx context.Context, in *ByID) (*none, error) {
+	actor, err := s.actor(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return done(s.Accounts.Revoke(ctx, actor, in.ID))
+}
+
+type passwordRequest struct {
+	Body struct {
+		Old   string `json:"old" maxLength:"1000"`
+		Fresh string `json:"fresh" maxLength:"1000"`
+	}
+}
+
+func (s *server) passwordChange(ctx context.Context, in *passwordRequest) (*none, error) {
+	if _, err := s.actor(ctx); err != nil {
+		return nil, err
+	}
+	return done(s.Accounts.ChangePassword(ctx, tokenOf(ctx), in.Body.Old, in.Body.Fresh, visitOf(ctx)))
+}
+
+// qrSVG draws a text as a QR code, in one path, with the quiet zone of four modules.
+func qrSVG(text string) (string, error) {
+	code, err := qr.Encode(text, qr.M)
+	if err != nil {
+		return "", err
+	}
+	var path strings.Builder
+	for y := range code.Size {
+		for x := range code.Size {
+			if code.Black(x, y) {
+				path.WriteString("M" + itoa(x+4) + " " + itoa(y+4) + "h1v1h-1z")
+			}
+		}
+	}
+	size := itoa(code.Size + 8)
+	return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ` + size + " " + size + `" shape-rendering="crispEdges"><path fill="#fff" d="M0 0h` + size + "v" + size + "h-" + size + `z"/><path d="` + path.String() + `"/></svg>`, nil
+}

@@ -1,0 +1,148 @@
+package web
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"github.com/qanat-water/qanat/internal/base/fault"
+	"github.com/qanat-water/qanat/internal/field/site"
+	"github.com/qanat-water/qanat/internal/fleet/device"
+	"github.com/qanat-water/qanat/internal/ledger"
+)
+
+type siteQuery struct {
+	InOrg
+	Branch string `query:"branch" maxLength:"40" doc:"with all branches below it"`
+	Type   string `query:"type" maxLength:"100"`
+	Status string `query:"status" maxLength:"40"`
+	Text   string `query:"q" maxLength:"200" doc:"in the name, or the beginning of the code"`
+	Box    string `query:"bbox" maxLength:"200" doc:"west,south,east,north in degrees"`
+	Sort   string `query:"sort" maxLength:"20" doc:"name, code or changed; with - before it: backwards"`
+	Cursor string `query:"cursor" maxLength:"1000"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
+}
+
+func (q *siteQuery) filter() (site.Filter, error) {
+	f := site.Filter{Org: q.Org, Branch: q.Branch, Type: q.Type, Status: q.Status, Text: q.Text, Sort: q.Sort, Cursor: q.Cursor, Limit: q.Limit}
+	if q.Box == "" {
+		return f, nil
+	}
+	for part := range strings.SplitSeq(q.Box, ",") {
+		n, err := strconv.ParseFloat(part, 64)
+		if err != nil {
+			return f, fault.New(fault.Invalid, "site.bbox", "The box is not four numbers").At("bbox", "not a number", "Send west,south,east,north in degrees")
+		}
+		f.Box = append(f.Box, n)
+	}
+	return f, nil
+}
+
+func (s *server) sites(ctx context.Context, actor ledger.Actor, in *siteQuery) (*Body[site.Page], error) {
+	f, err := in.filter()
+	if err != nil {
+		return nil, err
+	}
+	return body(s.Sites.List(ctx, actor, f))
+}
+
+func (s *server) sitePoints(ctx context.Context, actor ledger.Actor, in *siteQuery) (*Body[site.Points], error) {
+	f, err := in.filter()
+	if err != nil {
+		return nil, err
+	}
+	return body(s.Sites.Points(ctx, actor, f))
+}
+
+// SiteView is a site with what the reader may do to it.
+type SiteView struct {
+	ledger.Doc[site.Site]
+	May site.May `json:"may"`
+}
+
+type taggedSite struct {
+	ETag string `header:"ETag"`
+	Body SiteView
+}
+
+func (s *server) site(ctx context.Context, actor ledger.Actor, in *ByID) (*taggedSite, error) {
+	doc, may, err := s.Sites.Get(ctx, actor, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &taggedSite{ETag: etag(doc.Revision), Body: SiteView{doc, may}}, nil
+}
+
+type siteRequest struct {
+	Body struct {
+		Org  string    `json:"org" format:"uuid"`
+		Body site.Site `json:"body"`
+	}
+}
+
+func (s *server) siteCreate(ctx context.Context, actor ledger.Actor, in *siteRequest) (*Tagged[ledger.Doc[site.Site]], error) {
+	return document(s.Sites.Create(ctx, actor, in.Body.Org, in.Body.Body))
+}
+
+type siteChange struct {
+	ByID
+	IfMatch
+	Body struct {
+		Body site.Site `json:"body"`
+	}
+}
+
+func (s *server) siteUpdate(ctx context.Context, actor ledger.Actor, in *siteChange) (*Tagged[ledger.Doc[site.Site]], error) {
+	revision, err := in.revision()
+	if err != nil {
+		return nil, err
+	}
+	return document(s.Sites.Update(ctx, actor, in.ID, revision, in.Body.Body))
+}
+
+type deletion struct {
+	ByID
+	IfMatch
+}
+
+func (s *server) siteDelete(ctx context.Context, actor ledger.Actor, in *deletion) (*none, error) {
+	revision, err := in.revision()
+	if err != nil {
+		return nil, err
+	}
+	return done(s.Sites.Delete(ctx, actor, in.ID, revision))
+}
+
+func (s *server) siteDevices(ctx context.Context, actor ledger.Actor, in *ByID) (*Body[Page[DeviceView]], error) {
+	doc, _, err := s.Sites.Get(ctx, actor, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	docs, err := s.Devices.List(ctx, actor, device.Filter{Org: doc.Org, Site: in.ID, Limit: 200})
+	if err != nil {
+		return nil, err
+	}
+	views := make([]DeviceView, len(docs))
+	for i, d := range docs {
+		if views[i], err = s.deviceView(ctx, actor, d); err != nil {
+			return nil, err
+		}
+	}
+	return list(views, nil)
+}
+
+func (s *server) siteTypes(ctx context.Context, actor ledger.Actor, in *InOrg) (*Body[Page[site.Type]], error) {
+	return list(s.Sites.Types(ctx, actor, in.Org))
+}
+
+// siteName is a site's name for somebody who may see it, else nothing.
+func (s *server) siteName(ctx context.Context, actor ledger.Actor, id string) (string, error) {
+	if id == "" {
+		return "", nil
+	}
+	doc, _, err := s.Sites.Get(ctx, actor, id)
+	if err != nil && fault.KindOf(err) == fault.NotFound {
+		return "", nil
+	}
+	return doc.Body.Name, err
+}

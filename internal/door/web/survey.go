@@ -1,0 +1,210 @@
+package web
+
+import (
+	"context"
+	"io"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/qanat-water/qanat/internal/field/survey"
+	"github.com/qanat-water/qanat/internal/ledger"
+)
+
+// SurveyView is a survey with how many responses it has.
+type SurveyView struct {
+	ledger.Doc[survey.Survey]
+	Counts map[string]int64 `json:"counts" doc:"responses that you may see, by state"`
+}
+
+type taggedSurvey struct {
+	ETag string `header:"ETag"`
+	Body SurveyView
+}
+
+func (s *server) surveys(ctx context.Context, actor ledger.Actor, in *InOrg) (*Body[Page[SurveyView]], error) {
+	docs, err := s.Surveys.List(ctx, actor, in.Org)
+	if err != nil {
+		return nil, err
+	}
+	counts, err := s.Responses.Counts(ctx, actor, in.Org)
+	views := make([]SurveyView, len(docs))
+	for i, doc := range docs {
+		views[i] = SurveyView{doc, counted(counts, doc.ID)}
+	}
+	return list(views, err)
+}
+
+func (s *server) survey(ctx context.Context, actor ledger.Actor, in *ByID) (*taggedSurvey, error) {
+	return s.surveyAnswer(ctx, actor)(s.Surveys.Get(ctx, actor, in.ID))
+}
+
+func (s *server) surveyAnswer(ctx context.Context, actor ledger.Actor) func(ledger.Doc[survey.Survey], error) (*taggedSurvey, error) {
+	return func(doc ledger.Doc[survey.Survey], err error) (*taggedSurvey, error) {
+		if err != nil {
+			return nil, err
+		}
+		counts, err := s.Responses.Counts(ctx, actor, doc.Org)
+		return &taggedSurvey{ETag: etag(doc.Revision), Body: SurveyView{doc, counted(counts, doc.ID)}}, err
+	}
+}
+
+func counted(counts map[string]map[string]int64, survey string) map[string]int64 {
+	if counts[survey] == nil {
+		return map[string]int64{}
+	}
+	return counts[survey]
+}
+
+type xformUpload struct {
+	InOrg
+	Branch  string `query:"branch" required:"true" format:"uuid" doc:"branch that manages the survey"`
+	RawBody []byte `contentType:"application/xml"`
+}
+
+func (s *server) surveyCreate(ctx context.Context, actor ledger.Actor, in *xformUpload) (*taggedSurvey, error) {
+	return s.surveyAnswer(ctx, actor)(s.Surveys.CreateFromXForm(ctx, actor, in.Org, in.Branch, in.RawBody))
+}
+
+type surveyChange struct {
+	ByID
+	IfMatch
+	Body struct {
+		Body   survey.Survey `json:"body"`
+		Reason string        `json:"reason,omitempty" maxLength:"2000"`
+	}
+}
+
+func (s *server) surveyUpdate(ctx context.Context, actor ledger.Actor, in *surveyChange) (*taggedSurvey, error) {
+	revision, err := in.revision()
+	if err != nil {
+		return nil, err
+	}
+	return s.surveyAnswer(ctx, actor)(s.Surveys.Change(ctx, actor, in.ID, revision, in.Body.Reason, in.Body.Body))
+}
+
+type versionUpload struct {
+	ByID
+	RawBody []byte `contentType:"application/xml"`
+}
+
+func (s *server) formUpload(ctx context.Context, actor ledger.Actor, in *versionUpload) (*Tagged[ledger.Doc[survey.Form]], error) {
+	return document(s.Surveys.AddVersion(ctx, actor, in.ID, in.RawBody))
+}
+
+// formCurrent is the survey's current version with its questions.
+func (s *server) formCurrent(ctx context.Context, actor ledger.Actor, in *ByID) (*Tagged[ledger.Doc[survey.Form]], error) {
+	doc, err := s.Surveys.Get(ctx, actor, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return document(s.Surveys.Form(ctx, actor, doc.Body.Form))
+}
+
+func (s *server) formVersions(ctx context.Context, actor ledger.Actor, in *ByID) (*Body[Page[survey.Listed]], error) {
+	return list(s.Surveys.Versions(ctx, actor, in.ID))
+}
+
+func (s *server) formXML(ctx context.Context, actor ledger.Actor, in *ByID) (*huma.StreamResponse, error) {
+	content, _, err := s.Surveys.XML(ctx, actor, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return stream(content, "application/xml; charset=utf-8", "form.xml"), nil
+}
+
+// stream answers with a file that is never shown by the browser as a page of ours.
+func stream(content io.ReadCloser, mime, name string) *huma.StreamResponse {
+	return &huma.StreamResponse{Body: func(c huma.Context) {
+		defer content.Close()
+		c.SetHeader("Content-Type", mime)
+		c.SetHeader("Content-Disposition", disposition(name))
+		c.SetHeader("Content-Security-Policy", "default-src 'none'; sandbox")
+		c.SetStatus(http.StatusOK)
+		if _, err := io.Copy(c.BodyWriter(), content); err != nil {
+			panic(http.ErrAbortHandler) // a cut connection is the only way left to say so
+		}
+	}}
+}
+
+func (s *server) deployments(ctx context.Context, actor ledger.Actor, in *ByID) (*Body[Page[ledger.Doc[survey.Deployment]]], error) {
+	return list(s.Surveys.Deployments(ctx, actor, in.ID))
+}
+
+type deployRequest struct {
+	ByID
+	Body survey.Deployment
+}
+
+func (s *server) deploy(ctx context.Context, actor ledger.Actor, in *deployRequest) (*Tagged[ledger.Doc[survey.Deployment]], error) {
+	in.Body.Survey = in.ID
+	return document(s.Surveys.Deploy(ctx, actor, in.Body))
+}
+
+func (s *server) deployment(ctx context.Context, actor ledger.Actor, in *ByID) (*Tagged[ledger.Doc[survey.Deployment]], error) {
+	return document(s.Surveys.Deployment(ctx, actor, in.ID))
+}
+
+type deploymentChange struct {
+	ByID
+	IfMatch
+	Body struct {
+		Body   survey.Deployment `json:"body"`
+		Reason string            `json:"reason,omitempty" maxLength:"2000"`
+	}
+}
+
+func (s *server) deploymentUpdate(ctx context.Context, actor ledger.Actor, in *deploymentChange) (*Tagged[ledger.Doc[survey.Deployment]], error) {
+	revision, err := in.revision()
+	if err != nil {
+		return nil, err
+	}
+	return document(s.Surveys.ChangeDeployment(ctx, actor, in.ID, revision, in.Body.Reason, func(d *survey.Deployment) error {
+		in.Body.Body.Survey = d.Survey
+		*d = in.Body.Body
+		return nil
+	}))
+}
+
+func (s *server) phones(ctx context.Context, actor ledger.Actor, in *InOrg) (*Body[Page[ledger.Doc[survey.Phone]]], error) {
+	docs, err := s.Surveys.Phones(ctx, actor, in.Org)
+	for i := range docs {
+		docs[i].Body.TokenHash = ""
+	}
+	return list(docs, err)
+}
+
+type phoneRequest struct {
+	Host string `header:"Host"`
+	Body struct {
+		Org     string `json:"org" format:"uuid"`
+		Account string `json:"account" format:"uuid" doc:"the person who will send in"`
+		Name    string `json:"name" maxLength:"100"`
+	}
+}
+
+// NewPhone is a phone's credential, shown once.
+type NewPhone struct {
+	Phone ledger.Doc[survey.Phone] `json:"phone"`
+	URL   string                   `json:"url" doc:"server address for ODK Collect; it holds the token"`
+	QR    string                   `json:"qr" doc:"settings for ODK Collect, SVG"`
+}
+
+func (s *server) phoneCreate(ctx context.Context, actor ledger.Actor, in *phoneRequest) (*Body[NewPhone], error) {
+	doc, token, err := s.Surveys.CreatePhone(ctx, actor, in.Body.Org, in.Body.Account, in.Body.Name)
+	if err != nil {
+		return nil, err
+	}
+	doc.Body.TokenHash = ""
+	address, picture, err := s.Collect(s.publicURL(in.Host), token, in.Body.Org)
+	return body(NewPhone{Phone: doc, URL: address, QR: picture}, err)
+}
+
+func (s *server) phoneRevoke(ctx context.Context, actor ledger.Actor, in *reasonQuery) (*none, error) {
+	return done(s.Surveys.RevokePhone(ctx, actor, in.ID, in.Reason))
+}
+
+type reasonQuery struct {
+	ByID
+	Reason string `query:"reason" maxLength:"2000"`
+}
