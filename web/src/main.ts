@@ -13,4 +13,11 @@ onSignedOut(() => {
   forget()
   void router.push({ name: 'sign-in', query: { next: router.currentRoute.value.fullPath } })
 })
+// After an update of the server the parts of an older page are gone; the page is loaded anew, once.
+addEventListener('vite:preloadError', () => {
+  const last = Number(sessionStorage.getItem('qanat-reload') ?? 0)
+  if (Date.now() - last < 10_000) return
+  sessionStorage.setItem('qanat-reload', String(Date.now()))
+  location.reload()
+})
 createApp(App).use(router).mount('#app')

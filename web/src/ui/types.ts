@@ -16,6 +16,8 @@ export interface Column<T> {
   numeric?: boolean
   /** Narrow screens show rows as cards: the title line, a line of the card, or not at all. */
   card?: 'title' | 'line' | 'hide'
+  /** Takes the room that is left, and cuts what does not fit instead of wrapping it. */
+  fill?: boolean
   /** Width of the column as a utility class, e.g. "w-32". */
   width?: string
 }
