@@ -61,6 +61,8 @@ type world struct {
 	store *store.Store
 	clock *clock.Manual
 	open  func() *ledger.Ledger
+	// reopen opens a second ledger over the same database.
+	reopen func() (*ledger.Ledger, error)
 }
 
 func newWorld(t testing.TB, openStore func() *store.Store) *world {
@@ -69,9 +71,12 @@ func newWorld(t testing.TB, openStore func() *store.Store) *world {
 	check(t, err)
 	w := &world{t: t, clock: clock.NewManual(time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC))}
 	dir := filepath.Join(t.TempDir(), "checkpoints")
+	w.reopen = func() (*ledger.Ledger, error) {
+		return ledger.Open(ctx, ledger.Config{Store: w.store, Vault: v, Clock: w.clock, Nouns: []ledger.Kind{wells, secrets}, Origin: "test.example/qanat", CheckpointDir: dir})
+	}
 	w.open = func() *ledger.Ledger {
 		w.store = openStore()
-		l, err := ledger.Open(ctx, ledger.Config{Store: w.store, Vault: v, Clock: w.clock, Nouns: []ledger.Kind{wells, secrets}, Origin: "test.example/qanat", CheckpointDir: dir})
+		l, err := w.reopen()
 		check(t, err)
 		t.Cleanup(func() { l.Close() })
 		return l
