@@ -1,0 +1,79 @@
+# The whole ritual. Each target says what it installs, and installs it only when
+# it is missing. Needed beforehand: Go, Node with npm, and for the packages root
+# or sudo on Debian.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+APT := $(shell [ "$$(id -u)" = 0 ] || echo sudo) apt-get
+FUZZTIME ?= 5s
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: build ## the demo: a living district, portal on https://localhost:8443
+	./bin/qanat demo
+
+build: web/dist.stamp ## the portal and the binary, bin/qanat
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/qanat ./cmd/qanat
+
+test: web/dist.stamp tools test-web test-go test-browser ## everything: both engines, hostile input, real clients, the browser
+
+test-go:
+	go vet ./...
+	go test -race -count=1 $$(go list ./... | grep -v '/test$$')
+	go test -count=1 -timeout 15m ./test/...
+	$(MAKE) fuzz
+
+test-web: web/node_modules/.stamp
+	cd web && npm run check && npm run test
+
+test-browser: build tools test/browser/node_modules/.stamp
+	QANAT_BROWSER=1 go test -count=1 -timeout 10m -run Browser ./test/...
+
+check: ## quick: vet, static analysis, known vulnerabilities
+	go vet ./...
+	go run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
+	go run github.com/securego/gosec/v2/cmd/gosec@v2.24.7 -quiet ./...
+	go run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./...
+
+fuzz: ## each parser for FUZZTIME (5s)
+	./test/fuzz.sh $(FUZZTIME)
+
+bench: ## the figures of the documents, each with its baseline
+	go test -run '^$$' -bench . -benchtime 3s ./internal/ledger ./internal/field/site ./internal/door/mqtt
+
+soak: ## hours: long fuzzing, many power cuts, many tampered bytes
+	QANAT_SOAK=1 QANAT_TAMPER=10000 go test -count=1 -timeout 6h ./internal/ledger ./test/...
+	$(MAKE) fuzz FUZZTIME=10m
+
+# What tests need from Debian: a PostgreSQL server to start privately, the
+# mosquitto clients, and a browser.
+tools: ## installs postgresql, mosquitto-clients, openssl and chromium when missing
+	@missing=""; \
+	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	command -v mosquitto_pub >/dev/null || missing="$$missing mosquitto-clients"; \
+	command -v openssl >/dev/null || missing="$$missing openssl"; \
+	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	if [ -n "$$missing" ]; then echo "apt-get install$$missing"; $(APT) update -qq && DEBIAN_FRONTEND=noninteractive $(APT) install -y -qq $$missing >/dev/null; fi
+
+web/node_modules/.stamp: web/package-lock.json
+	@echo "npm ci (the portal's packages)"
+	cd web && npm ci --no-fund --no-audit --loglevel=error && touch node_modules/.stamp
+
+test/browser/node_modules/.stamp: test/browser/package-lock.json
+	@echo "npm ci (playwright-core, to drive the browser)"
+	cd test/browser && npm ci --no-fund --no-audit --loglevel=error && touch node_modules/.stamp
+
+web/dist.stamp: web/node_modules/.stamp $(shell find web/src web/public web/index.html web/vite.config.ts -type f 2>/dev/null)
+	cd web && npm run build
+	@touch $@
+
+api: ## the API's description and the portal's types made from it
+	go run ./cmd/qanat openapi > web/src/api/openapi.json
+	cd web && npm run api
+
+clean: ## what was built
+	rm -rf bin web/dist.stamp internal/door/portal/dist/assets internal/door/portal/dist/index.html test/out
+
+.PHONY: help run build test test-go test-web test-browser check fuzz bench soak tools api clean
