@@ -26,6 +26,7 @@ import (
 	"github.com/qanat-water/qanat/internal/base/store/storetest"
 	"github.com/qanat-water/qanat/internal/door/openrosa"
 	"github.com/qanat-water/qanat/internal/field/response"
+	"github.com/qanat-water/qanat/internal/field/site"
 	"github.com/qanat-water/qanat/internal/field/survey"
 	"github.com/qanat-water/qanat/internal/ledger"
 	"github.com/qanat-water/qanat/internal/people/peopletest"
@@ -60,7 +61,7 @@ func (b *safeBuffer) String() string {
 }
 
 func newWorld(t testing.TB, s *store.Store, limits openrosa.Limits) *world {
-	w := &world{World: peopletest.New(t, s, append(survey.Nouns(), response.Nouns()...)...), log: &safeBuffer{}}
+	w := &world{World: peopletest.New(t, s, append(append(site.Nouns(), survey.Nouns()...), response.Nouns()...)...), log: &safeBuffer{}}
 	blobs, err := blob.Open(t.TempDir(), w.Vault)
 	if err != nil {
 		t.Fatal(err)

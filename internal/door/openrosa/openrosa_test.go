@@ -9,7 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +17,7 @@ import (
 	"github.com/qanat-water/qanat/internal/base/store/storetest"
 	"github.com/qanat-water/qanat/internal/door/openrosa"
 	"github.com/qanat-water/qanat/internal/field/response"
+	"github.com/qanat-water/qanat/internal/field/site"
 	"github.com/qanat-water/qanat/internal/field/survey"
 	"github.com/qanat-water/qanat/internal/ledger"
 )
@@ -322,36 +323,77 @@ func TestBrokenConnection(t *testing.T) {
 	w.noToken(t, c)
 }
 
+// An answer that has a site's code links the response to it, unless the enumerator may not attach responses there.
+func TestSiteByCode(t *testing.T) {
+	each(t, openrosa.Limits{}, func(t *testing.T, w *world) {
+		sites := site.New(w.Ledger, nil)
+		defer sites.Close()
+		w.responses.Sites = site.Find
+		other := w.Organization(t, "Other")
+		private := must[ledger.Doc[site.Site]](t)(sites.Create(ctx, w.Admin, w.Org, site.Site{Type: "water_point", Name: "Mtepe", Branch: w.Org, Privacy: "protected"}))
+		w.deploy(t, read(t, visitForm))
+		c := w.collect(t)
+		instance := bytes.Replace(read(t, visitInstance), []byte("<site_code>10007<"), []byte("<site_code>"+private.Body.Code+"<"), 1)
+		if status, body := c.send(instance); status != 201 {
+			t.Fatalf("%d %s", status, body)
+		}
+		if all := w.all(t); len(all) != 1 || all[0].Site != private.ID {
+			t.Errorf("linked to %q, want %q", all[0].Site, private.ID)
+		}
+		w.Read(t, func(r *ledger.Reader) error {
+			if _, found, err := site.Find(r, w.Admin, other, private.Body.Code); err != nil || found {
+				t.Errorf("found from another organization: %v", err)
+			}
+			return nil
+		})
+	})
+}
+
+// The baseline is one phone at a time, where each submission has a commit of its own.
 func BenchmarkSubmissions(b *testing.B) {
-	form := visitForm
 	instance := read(b, visitInstance)
 	storetest.EachBench(b, func(b *testing.B, open func() *store.Store) {
 		for _, photos := range []int{0, 1} {
-			b.Run(fmt.Sprintf("photos=%d", photos), func(b *testing.B) {
-				w := newWorld(b, open(), openrosa.Limits{})
-				w.server.Client().Transport.(*http.Transport).MaxIdleConnsPerHost = 64
-				w.deploy(b, read(b, form))
-				c := w.collect(b)
-				picture := bytes.Repeat([]byte("0123456789abcdef"), 200<<10/16)
-				var n atomic.Int64
-				b.SetParallelism(16)
-				b.ResetTimer()
-				b.RunParallel(func(pb *testing.PB) {
-					for pb.Next() {
-						i := n.Add(1)
-						xml := bytes.Replace(instance, []byte("uuid:6a3d5a5e"), fmt.Appendf(nil, "uuid:%08x", i), 1)
-						var files []photo
-						if photos > 0 {
-							files = []photo{{"1700000000.jpg", append(fmt.Appendf(nil, "%d", i), picture...)}}
-						}
-						if resp, body := c.post(xml, files, false); resp.StatusCode != 201 {
-							b.Errorf("%d %s", resp.StatusCode, body)
-							return
-						}
+			baseline := 0.0
+			for _, phones := range []int{1, 32} {
+				b.Run(fmt.Sprintf("photos=%d/phones=%d", photos, phones), func(b *testing.B) {
+					w := newWorld(b, open(), openrosa.Limits{})
+					w.server.Client().Transport.(*http.Transport).MaxIdleConnsPerHost = 64
+					w.deploy(b, read(b, visitForm))
+					c := w.collect(b)
+					picture := bytes.Repeat([]byte("0123456789abcdef"), 200<<10/16)
+					next := make(chan int, b.N)
+					for i := range b.N {
+						next <- i
+					}
+					close(next)
+					var all sync.WaitGroup
+					b.ResetTimer()
+					for range phones {
+						all.Go(func() {
+							for i := range next {
+								xml := bytes.Replace(instance, []byte("uuid:6a3d5a5e"), fmt.Appendf(nil, "uuid:%08x", i), 1)
+								var files []photo
+								if photos > 0 {
+									files = []photo{{"1700000000.jpg", append(fmt.Appendf(nil, "%d", i), picture...)}}
+								}
+								if resp, body := c.post(xml, files, false); resp.StatusCode != 201 {
+									b.Errorf("%d %s", resp.StatusCode, body)
+									return
+								}
+							}
+						})
+					}
+					all.Wait()
+					rate := float64(b.N) / b.Elapsed().Seconds()
+					b.ReportMetric(rate, "submissions/s")
+					if phones == 1 {
+						baseline = rate
+					} else if baseline > 0 {
+						b.ReportMetric(rate/baseline, "x-one-phone")
 					}
 				})
-				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "submissions/s")
-			})
+			}
 		}
 	})
 }

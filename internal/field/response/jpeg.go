@@ -75,8 +75,9 @@ func scrubSegments(out *bufio.Writer, r *bufio.Reader) error {
 		if marker >= app0 && marker <= app15 || marker == com {
 			segment := make([]byte, 2+length)
 			n, err := io.ReadFull(r, segment)
-			if err != nil { // cut off inside metadata: what is left is only metadata, and goes
-				return ignoreEnd(err, n)
+			if err != nil {
+				out.Write(segment[:n])
+				return bad(err)
 			}
 			payload := segment[4:]
 			switch {
@@ -146,13 +147,6 @@ func copyBytes(out io.Writer, r io.Reader, n int64) error {
 func bad(err error) error {
 	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, bufio.ErrBufferFull) {
 		return errNotJPEG
-	}
-	return err
-}
-
-func ignoreEnd(err error, _ int) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil
 	}
 	return err
 }

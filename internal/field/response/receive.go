@@ -153,7 +153,10 @@ func sender(r *ledger.Reader, actor ledger.Actor, org string) (phone, person str
 			return doc.ID, doc.Body.Account, nil
 		}
 	case "account":
-		return "", actor.ID, nil
+		var one string
+		if member, err := r.Row([]any{&one}, "SELECT id FROM membership WHERE person = $1 AND org = $2", actor.ID, org); err != nil || member {
+			return "", actor.ID, err
+		}
 	}
 	return "", "", fault.New(fault.Unauthenticated, "submission.sender", "Only a person's phone can send in").WithMend("Scan a new QR code from the portal")
 }

@@ -4,8 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
+	"image"
+	"image/jpeg"
+	"io"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/qanat-water/qanat/internal/base/blob"
@@ -266,6 +271,8 @@ func TestSenderMustBeSomebody(t *testing.T) {
 	each(t, 0, func(t *testing.T, w *world) {
 		_, err := w.responses.Receive(ctx, ledger.Actor{Kind: "device", ID: w.phone.ID}, response.Upload{Org: w.Org, XML: w.instance})
 		wantCode(t, "a device", err, "submission.sender")
+		_, err = w.responses.Receive(ctx, w.Outside, response.Upload{Org: w.Org, XML: w.instance})
+		wantCode(t, "somebody of no organization", err, "submission.sender")
 		other := w.Organization(t, "Other")
 		_, err = w.responses.Receive(ctx, w.phone, response.Upload{Org: other, XML: w.instance})
 		wantCode(t, "another organization", err, "submission.sender")
@@ -502,6 +509,68 @@ func TestResponseIsJSON(t *testing.T) {
 		}
 		if s.May["approve"] || s.May["edit"] || s.Form.ID != "pump_visit" {
 			t.Errorf("%+v", s.May)
+		}
+	})
+}
+
+// A phone that loses the connection sends again while the first request is still under way.
+func TestReceiveAtTheSameTime(t *testing.T) {
+	each(t, 0, func(t *testing.T, w *world) {
+		var group sync.WaitGroup
+		made := make([]response.Receipt, 24)
+		for i := range made {
+			xml := w.instance
+			if i%2 == 1 {
+				xml = []byte("<visit id='pump_visit'")
+			}
+			group.Go(func() {
+				r, err := w.responses.Receive(ctx, w.phone, response.Upload{Org: w.Org, XML: xml, Files: []response.Attachment{{Name: fmt.Sprintf("%d.jpg", i), Blob: strings.Repeat("0", 64)}}})
+				if err != nil {
+					t.Error(err)
+				}
+				made[i] = r
+			})
+		}
+		group.Wait()
+		for i, r := range made {
+			if r.Submission != made[i%2].Submission || r.Response != made[i%2].Response {
+				t.Errorf("%d: %+v, not %+v", i, r, made[i%2])
+			}
+		}
+		if n := len(w.get(t, made[0].Response).Attachments); n != 13 { // 12 that came, one that is missing
+			t.Errorf("%d attachments", n)
+		}
+	})
+}
+
+func TestPhotoLosesItsPosition(t *testing.T) {
+	each(t, 0, func(t *testing.T, w *world) {
+		var picture bytes.Buffer
+		if err := jpeg.Encode(&picture, image.NewGray(image.Rect(0, 0, 8, 8)), nil); err != nil {
+			t.Fatal(err)
+		}
+		plain := picture.Bytes()
+		secret := []byte("http://ns.adobe.com/xap/1.0/\x00<exif:GPSLatitude>0,30.0S</exif:GPSLatitude>")
+		tagged := append([]byte{0xFF, 0xD8, 0xFF, 0xE1, 0, byte(len(secret) + 2)}, secret...)
+		tagged = append(tagged, plain[2:]...)
+		a := w.file(t, "1700000000.jpg", string(tagged))
+		if a.Type != "image/jpeg" || a.Position != "" || a.Size != int64(len(plain)) {
+			t.Errorf("%+v", a)
+		}
+		got := w.receive(t, w.instance, false, a)
+		content, file, err := w.responses.File(ctx, w.looker, got.Response, "1700000000.jpg")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer content.Close()
+		kept, err := io.ReadAll(content)
+		if err != nil || !bytes.Equal(kept, plain) || file.Missing {
+			t.Errorf("%d bytes, %v", len(kept), err)
+		}
+		_, _, err = w.responses.File(ctx, w.Outside, got.Response, "1700000000.jpg")
+		wantCode(t, "an outsider opens the photo", err, "response.missing")
+		if odd := w.file(t, "a.jpg", "\xff\xd8\xff\xe0 not really"); odd.Position != "unknown" {
+			t.Errorf("%+v", odd)
 		}
 	})
 }

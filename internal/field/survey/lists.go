@@ -12,12 +12,12 @@ import (
 
 // Listed is a form as a phone's list shows it.
 type Listed struct {
-	ID      string // document id of the version
-	FormID  string
-	Name    string
-	Version string
-	Hash    string
-	Files   bool // the form has files of its own
+	ID      string `json:"id" doc:"document id of the version"`
+	FormID  string `json:"form_id"`
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Hash    string `json:"hash"`
+	Files   bool   `json:"files" doc:"the form has files of its own"`
 }
 
 // FormsFor gives the current forms of all surveys that a phone's person may fill in now in an organization.
