@@ -45,7 +45,7 @@ function select(query: URLSearchParams) {
   return list
 }
 const entry = (number: number, site: Site, verb: string, more: object = {}) => ({ number, time: ago(number % 7 * 431 + 12), act: number, org, kind: 'site', doc: site.id, revision: site.revision, verb, actor: people[0]!.id, actor_kind: 'account', actor_name: pick(people).name, door: pick(['web', 'openrosa']), from: '127.0.0.1', reason: '', reverts: 0, ...more })
-export const acts = sites.slice(0, 60).map((s, i) => ({ act: 9000 - i * 3, count: i === 4 ? 412 : 1, entry: { ...entry(9000 - i * 3, s, i % 5 === 4 ? 'create' : 'update'), time: ago(i * 17 + 2), actor_name: people[i % 4]!.name, ...(i % 3 === 1 ? { kind: 'response', door: 'openrosa', verb: 'create' } : {}) }, kinds: i === 4 ? { site: 412 } : { [i % 3 === 1 ? 'response' : 'site']: 1 }, title: s.body.name, undone: i === 9 }))
+export const acts = sites.slice(0, 60).map((s, i) => ({ act: 9000 - i * 3, entries: i === 4 ? 412 : 1, newest: 9000 - i * 3, entry: { ...entry(9000 - i * 3, s, i % 5 === 4 ? 'create' : 'update'), time: ago(i * 17 + 2), actor_name: people[i % 4]!.name, ...(i % 3 === 1 ? { kind: 'response', door: 'openrosa', verb: 'create' } : {}) }, kinds: i === 4 ? { site: 412 } : { [i % 3 === 1 ? 'response' : 'site']: 1 }, title: s.body.name, undone: i === 9 }))
 
 const imports = new Map<string, any>()
 export const fieldRoutes: Routes = {
@@ -95,8 +95,8 @@ export const fieldRoutes: Routes = {
     const lines = body.trim().split(/\r?\n/)
     const columns = (lines[0] ?? '').split(',')
     if (lines.length < 2) throw new Refusal(422, 'import.empty', 'The file has no rows.', { mend: 'The first line names the columns; every further line is one site.' })
-    const mapping = Object.fromEntries(columns.map((c) => [c, /lat/i.test(c) ? 'lat' : /lon/i.test(c) ? 'lon' : /status/i.test(c) ? 'status' : /name/i.test(c) ? 'name' : '']))
-    const made = { id: uid('1a', imports.size + 1), state: 'preview', name: query.get('name') ?? 'sites.csv', rows: lines.length - 1, creates: lines.length - 3, done: 0, errors_total: 2, mapping, columns, act: 0, errors: [{ row: 17, column: columns[2] ?? 'latitude', value: '-115.2', message: 'A latitude is between -90 and 90.', mend: 'Were latitude and longitude exchanged?' }, { row: 212, column: columns[3] ?? 'longitude', value: 'NA', message: 'This is no number.', mend: 'Leave it empty when it is not known.' }], sample: sites.slice(0, 5).map((s) => s.body) }
+    const mapping = Object.fromEntries(columns.map((c) => [c, /lat/i.test(c) ? 'latitude' : /lon/i.test(c) ? 'longitude' : /status/i.test(c) ? 'status' : /name/i.test(c) ? 'name' : c]))
+    const made = { id: uid('1a', imports.size + 1), state: 'preview', name: query.get('name') ?? 'sites.csv', rows: lines.length - 1, creates: lines.length - 3, updates: 0, skips: 0, error_rows: 2, done: 0, errors_total: 2, type: query.get('type'), branch: query.get('branch'), mapping, columns, act: 0, errors: [{ row: 17, column: columns[2] ?? 'latitude', value: '-115.2', message: 'A latitude is between -90 and 90.', mend: 'Were latitude and longitude exchanged?' }, { row: 212, column: columns[3] ?? 'longitude', value: 'NA', message: 'This is no number.', mend: 'Leave it empty when it is not known.' }], sample: sites.slice(0, 5).map((s) => s.body) }
     imports.set(made.id, made)
     return made
   },
@@ -104,7 +104,7 @@ export const fieldRoutes: Routes = {
   'GET /imports/{id}': ({ params }) => {
     const one = imports.get(params.id!)
     if (!one) throw new Refusal(404, 'import.missing', 'There is no such import.')
-    if (one.state === 'running') { one.done = Math.min(one.creates, one.done + Math.ceil(one.creates / 6)); if (one.done === one.creates) one.state = 'done' }
+    if (one.state === 'running') { one.done = Math.min(one.rows, one.done + Math.ceil(one.rows / 6)); if (one.done === one.rows) one.state = 'done' }
     return one
   },
   'POST /imports/{id}/run': ({ params }) => Object.assign(imports.get(params.id!), { state: 'running', done: 0, act: 9100 }),

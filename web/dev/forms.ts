@@ -23,12 +23,12 @@ const responses: any[] = Array.from({ length: 130 }, (_, i) => {
   const state = states[i % states.length]!
   const at = i * 170 + 12
   return {
-    id: uid('72', i), org, revision: 1 + (i % 3), entry: 8700 - i, changed: ago(at), survey_name: names[i % 2], site_name: site.body.name, enumerator_name: people[i % 4]!.name, deployment_name: 'Rainy season 2026',
+    id: uid('72', i), org, revision: 1 + (i % 3), entry: 8700 - i, changed: ago(at), survey_name: names[i % 2], site_name: site.body.name, enumerator_name: people[i % 4]!.name,
     body: {
       survey: surveys[i % 2]!.id, deployment: deployments[0].id, form: uid('f0', 1), site: i % 9 === 5 ? '' : site.id, instance_id: `uuid:7f1c-${i}`, state, enumerator: people[i % 4]!.id, submission: uid('5b', i), answers: answers(i, site),
       attachments: [{ name: 'pump.jpg', blob: 'x', size: 412_311, type: 'image/jpeg' }, { name: 'sign.png', blob: 'y', size: 8_120, type: 'image/png' }, { name: 'report.pdf', missing: true }, { name: 'apron.jpg', blob: 'z', size: 512_311, type: 'image/jpeg', unexpected: true }],
-      approvals: state === 'final' ? [{ stage: 0, name: 'Supervisor', by: people[1]!.id, by_name: people[1]!.name, at: ago(at - 8) }, { stage: 1, name: 'District office', by: people[0]!.id, by_name: people[0]!.name, at: ago(at - 9), override: true }] : i % 3 === 0 && state === 'pending' ? [{ stage: 0, name: 'Supervisor', by: people[1]!.id, by_name: people[1]!.name, at: ago(at - 8) }] : [],
-      rejection: state === 'rejected' ? { by: people[0]!.id, by_name: people[0]!.name, at: ago(at - 5), reason: 'The photo shows another pump. Please go again, and take the number plate too.' } : undefined,
+      approvals: state === 'final' ? [{ stage: 'Supervisor', by: people[1]!.id, name: people[1]!.name, at: ago(at - 8) }, { stage: 'District office', by: people[0]!.id, name: people[0]!.name, at: ago(at - 9), override: true }] : i % 3 === 0 && state === 'pending' ? [{ stage: 'Supervisor', by: people[1]!.id, name: people[1]!.name, at: ago(at - 8) }] : [],
+      rejection: state === 'rejected' ? { by: people[0]!.id, name: people[0]!.name, at: ago(at - 5), reason: 'The photo shows another pump. Please go again, and take the number plate too.' } : undefined,
       location: site.body.location, started: ago(at + 30), ended: ago(at + 14), submitted: state === 'draft' ? '' : ago(at + 1), flags: i % 4 === 0 ? [{ path: '/data/handpump[2]/qty', value: 'one', problem: 'not a whole number' }] : [],
     },
   }
@@ -55,12 +55,13 @@ export const formRoutes: Routes = {
     if (!body.includes('wp_')) throw new Refusal(422, 'form.invalid', 'The form cannot be used as it is.', { mend: 'Mend what is listed, and upload it again.', errors: [{ place: 'line 41', message: 'The bind /data/tests/ph names a question that is not there.', mend: 'Remove the bind, or add the question.' }] })
     return surveys[0]
   },
-  'GET /surveys/{id}/form': () => ({ version: schema.version, title: schema.title, hash: '0c1f', schema }),
+  'GET /surveys/{id}/form': () => ({ id: uid('f0', 1), org, revision: 1, changed: ago(4000), body: { survey: surveys[0]!.id, form_id: schema.id, version: schema.version, title: schema.title, hash: '0c1f', size: 9000, schema } }),
+  'GET /deployments/{id}': ({ params }) => deployments.find((d) => d.id === params.id),
   'POST /surveys/{id}/form': () => ({}),
-  'GET /surveys/{id}/forms': ({ params }) => ({ items: [{ id: uid('f0', Number(params.id!.slice(-1))), version: '2026112101', title: 'Water point visit', hash: '9b0c7d52c8b14f6f2a6b3b8a0e9d1c4e', made: ago(4000) }, { id: uid('f0', 9), version: '2026030701', title: 'Water point visit', hash: '1c4e9b0c7d52c8b14f6f2a6b3b8a0e9d', made: ago(300000) }], next: '' }),
+  'GET /surveys/{id}/versions': ({ params }) => ({ items: [{ id: uid('f0', Number(params.id!.slice(-1))), version: '2026112101', name: 'Water point visit', hash: '9b0c7d52c8b14f6f2a6b3b8a0e9d1c4e', made: ago(4000) }, { id: uid('f0', 9), version: '2026030701', name: 'Water point visit', hash: '1c4e9b0c7d52c8b14f6f2a6b3b8a0e9d', made: ago(300000) }], next: '' }),
   'GET /surveys/{id}/deployments': ({ params }) => ({ items: deployments.filter((d) => d.body.survey === params.id), next: '' }),
   'POST /surveys/{id}/deployments': ({ params, json }) => {
-    const { body } = json()
+    const body = json()
     if (!body.name) throw new Refusal(422, 'deployment.name', 'The deployment cannot be saved as it is.', { errors: [{ place: '/name', message: 'A deployment needs a name.', mend: 'Give it a short name.' }] })
     const made = { id: uid('d0', deployments.length + 1), org, revision: 1, changed: new Date().toISOString(), body: { ...body, survey: params.id } }
     deployments.push(made)
@@ -87,17 +88,18 @@ export const formRoutes: Routes = {
   'GET /responses/{id}': ({ params }) => {
     const r = find(params.id!)
     const s = r.body.state
-    return { ...r, form: schema, deployment: deployments[0], may: { submit: s === 'draft' || s === 'rejected', approve: s === 'pending', reject: s === 'pending' || s === 'final', recall: s === 'pending', edit: s !== 'final', delete: true } }
+    return { doc: r, site_name: r.site_name, survey_name: r.survey_name, enumerator_name: r.enumerator_name, form: schema, may: { submit: s === 'draft' || s === 'rejected', approve: s === 'pending', reject: s === 'pending' || s === 'final', recall: s === 'pending', edit: s !== 'final', delete: true } }
   },
   'PUT /responses/{id}': ({ params, json }) => move(params.id!, find(params.id!).body.state, json()),
   'DELETE /responses/{id}': ({ params }) => void responses.splice(responses.indexOf(find(params.id!)), 1),
   'POST /responses/{id}/approve': ({ params }) => move(params.id!, 'final'),
-  'POST /responses/{id}/reject': ({ params, json }) => move(params.id!, 'rejected', { approvals: [], rejection: { by_name: people[0]!.name, by: people[0]!.id, at: new Date().toISOString(), reason: json().reason } }),
+  'POST /responses/{id}/reject': ({ params, json }) => move(params.id!, 'rejected', { approvals: [], rejection: { name: people[0]!.name, by: people[0]!.id, at: new Date().toISOString(), reason: json().reason } }),
   'POST /responses/{id}/submit': ({ params }) => move(params.id!, 'pending', { rejection: undefined }),
   'POST /responses/{id}/recall': ({ params }) => move(params.id!, 'draft'),
   'GET /responses/{id}/submission.xml': () => `<?xml version="1.0"?>\n<data xmlns:orx="http://openrosa.org/xforms" id="wp_visit" version="2026112101">\n  <start>2026-11-20T09:31:02+02:00</start>\n  <wp_name>Songani Borehole 12</wp_name>\n  <orx:meta><orx:instanceID>uuid:7f1c</orx:instanceID></orx:meta>\n</data>\n`,
   'GET /responses/{id}/files/{name}': ({ params }) => picture(params.name === 'pump.jpg' ? 0 : 1),
   'GET /quarantine': () => ({ items: quarantine, next: '' }),
+  'GET /quarantine/{id}/submission.xml': () => '<?xml version="1.0"?>\n<data id="wp_visit" version="2025010101"/>\n',
   'POST /quarantine/{id}/release': ({ params }) => {
     const at = quarantine.findIndex((q) => q.id === params.id)
     if (at === 1) throw new Refusal(409, 'submission.form', 'The version 2025010101 of wp_visit is still unknown.', { mend: 'Upload this version of the form, then release the submission again.' })
@@ -106,6 +108,6 @@ export const formRoutes: Routes = {
 }
 const counts = (survey: string) => responses.reduce((c, r) => { if (r.body.survey === survey) c[r.body.state] = (c[r.body.state] ?? 0) + 1; return c }, {} as Record<string, number>)
 const quarantine: any[] = [
-  { id: uid('5b', 900), org, revision: 1, changed: ago(70), phone_name: 'Old Itel', enumerator_name: people[3]!.name, body: { form_id: 'wp_visit', instance_id: 'uuid:91', phone: phones[2].id, received: ago(70), sha256: 'f1', quarantine: { reason: 'The phone may not fill in this survey any more.' } } },
-  { id: uid('5b', 901), org, revision: 1, changed: ago(1470), phone_name: 'Blue Tecno', enumerator_name: people[1]!.name, body: { form_id: 'wp_visit', instance_id: 'uuid:92', phone: phones[0].id, received: ago(1470), sha256: 'f2', quarantine: { reason: 'The form version 2025010101 is not known here.' } } },
+  { id: uid('5b', 900), org, revision: 1, changed: ago(70), body: { enumerator: people[3]!.id, form_id: 'wp_visit', instance_id: 'uuid:91', phone: phones[2].id, received: ago(70), sha256: 'f1', quarantine: { reason: 'The phone may not fill in this survey any more.' } } },
+  { id: uid('5b', 901), org, revision: 1, changed: ago(1470), body: { enumerator: people[1]!.id, form_id: 'wp_visit', instance_id: 'uuid:92', phone: phones[0].id, received: ago(1470), sha256: 'f2', quarantine: { reason: 'The form version 2025010101 is not known here.' } } },
 ]

@@ -17,7 +17,7 @@ export const noun = (kind: string, count = 1) => nouns[kind]?.[count === 1 ? 0 :
 export function sentence(act: Act): TimelineItem {
   const { entry } = act
   const kinds = Object.entries(act.kinds ?? {}).sort((a, b) => b[1] - a[1])
-  const many = kinds.length > 0 && act.count > 1
+  const many = kinds.length > 0 && act.entries > 1
   const what = many ? kinds.slice(0, 2).map(([kind, count]) => `${count.toLocaleString()} ${noun(kind, count)}`).join(' and ') : `${noun(entry.kind)}${act.title ? ` ${act.title}` : ''}`
   return { key: act.act, title: entry.actor_name || 'The system', by: `${verbs[entry.verb] ?? entry.verb} ${what}`, time: entry.time, tone: tones[entry.verb] ?? 'quiet', icon: entry.verb === 'undo' ? Undo2 : icons[entry.kind] }
 }

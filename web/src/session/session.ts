@@ -14,7 +14,7 @@ const org = computed<Organization>(() => session.value?.organizations.find((o) =
 async function load(): Promise<Session | null> {
   if (known.value) return session.value
   try {
-    session.value = await get<Session>('/session')
+    take(await get<Session>('/session'))
   } catch (error) {
     if ((error as { problem?: { status: number } }).problem?.status !== 401) throw error
     session.value = null
@@ -23,7 +23,7 @@ async function load(): Promise<Session | null> {
   return session.value
 }
 function take(next: Session): Session {
-  session.value = { ...next, organizations: next.organizations ?? [] }
+  session.value = { ...next, organizations: (next.organizations ?? []).map((o) => ({ ...o, groups: o.groups ?? [] })) }
   known.value = true
   return session.value
 }
