@@ -190,12 +190,15 @@ func read(data []byte, lim limits) (*element, error) {
 				}
 				continue
 			}
-			// Comments break text into pieces; they stay apart here, since joining each time would cost the square of their number.
-			if count++; count > 2*lim.nodes {
-				return nil, fault.New(fault.TooLarge, lim.what+".too_many_nodes", "The text is broken into too many pieces").
-					At(fmt.Sprintf("line %d", line), "the limit is reached here", "Remove the comments between the text")
-			}
 			e := stack[len(stack)-1]
+			if last := len(e.nodes) - 1; last >= 0 && e.nodes[last].el == nil {
+				// Comments break text into pieces. They stay apart, since joining each time would cost the square of their number,
+				// and each counts, since it costs memory.
+				if count++; count > lim.nodes {
+					return nil, fault.New(fault.TooLarge, lim.what+".too_many_nodes", "The text is broken into too many pieces").
+						At(fmt.Sprintf("line %d", line), "the limit is reached here", "Remove the comments between the text")
+				}
+			}
 			e.nodes = append(e.nodes, node{text: string(t)})
 		}
 	}
