@@ -320,3 +320,26 @@ func BenchmarkImport(b *testing.B) {
 		b.ReportMetric(b.Elapsed().Seconds()/float64(b.N), "s/import")
 	})
 }
+
+// BenchmarkUndoImport takes a whole country's survey back.
+func BenchmarkUndoImport(b *testing.B) {
+	data := shared(b, "malawi-functionality.csv")
+	storetest.EachBench(b, func(b *testing.B, open func() *store.Store) {
+		w := newWorld(b, open())
+		for b.Loop() {
+			b.StopTimer()
+			v, err := w.sites.Preview(ctx, w.Admin, site.NewImport{Org: w.Org, Branch: w.Org}, bytes.NewReader(data))
+			if err == nil {
+				v, err = w.sites.Run(ctx, w.Admin, v.ID, nil)
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.StartTimer()
+			if _, undone, err := w.sites.UndoImport(ctx, w.Admin, v.ID, "", nil); err != nil || undone.Count < 11409 || len(undone.Conflicts) != 0 {
+				b.Fatal(undone.Count, undone.Conflicts, err)
+			}
+		}
+		b.ReportMetric(float64(b.N)*11409/b.Elapsed().Seconds(), "sites/s")
+	})
+}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"sync"
 
@@ -152,9 +154,12 @@ func (s *Service) ready(ctx context.Context, actor ledger.Actor, id string, mapp
 // finish works an import off and writes down how it ended. An import that the
 // end of the server interrupts stays running, for Resume.
 func (s *Service) finish(ctx context.Context, actor ledger.Actor, id string) {
-	err := s.work(ctx, actor, id)
+	err := s.guarded(ctx, actor, id)
 	if ctx.Err() != nil && s.runs.ctx.Err() != nil {
 		return
+	}
+	if err != nil && fault.KindOf(err) == fault.Internal {
+		slog.Error("import failed", "import", id, "cause", fault.Cause(err))
 	}
 	// Whatever happened to the caller's context, the state is written down; when
 	// even that fails the import stays running, and Resume takes it up.
@@ -171,6 +176,17 @@ func (s *Service) finish(ctx context.Context, actor ledger.Actor, id string) {
 		})
 		return werr
 	})
+}
+
+// guarded is work that fails, where a file makes it panic, like any other: it
+// runs beside the doors, and must not take the server down.
+func (s *Service) guarded(ctx context.Context, actor ledger.Actor, id string) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic in import %s: %v\n%s", id, p, debug.Stack())
+		}
+	}()
+	return s.work(ctx, actor, id)
 }
 
 // pending is a row that waits to be written.

@@ -3,6 +3,7 @@ package site
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/qanat-water/qanat/internal/base/blob"
 	"github.com/qanat-water/qanat/internal/base/fault"
@@ -21,6 +22,17 @@ type Service struct {
 // New makes the service. Close ends what it runs.
 func New(l *ledger.Ledger, blobs *blob.Store) *Service {
 	return &Service{ledger: l, blobs: blobs, codes: &codes{ledger: l}, runs: newRuns()}
+}
+
+// present refuses photos whose content the server does not have.
+func (s *Service) present(body Site) error {
+	for i, f := range body.Photos {
+		if s.blobs == nil || blobName.MatchString(f.Blob) && !s.blobs.Has(f.Blob) {
+			return fault.New(fault.Invalid, "site.invalid", "This site has something wrong in it").
+				At(fmt.Sprintf("/photos/%d/blob", i), "this file has not been sent", "send the file first, and name it as the answer does")
+		}
+	}
+	return nil
 }
 
 // May is what an actor may do to a site.
@@ -76,6 +88,9 @@ var errTaken = errors.New("site: the code was taken meanwhile")
 
 // Create makes a site. Without a code it gets the next one.
 func (s *Service) Create(ctx context.Context, actor ledger.Actor, organization string, body Site) (ledger.Doc[Site], error) {
+	if err := s.present(body); err != nil {
+		return ledger.Doc[Site]{}, err
+	}
 	for {
 		d, err := s.create(ctx, actor, organization, body)
 		if !errors.Is(err, errTaken) {
@@ -138,6 +153,9 @@ func mayCreate(r *ledger.Reader, actor ledger.Actor, organization, branch string
 // it, in both branches when it moves.
 func (s *Service) Update(ctx context.Context, actor ledger.Actor, id string, ifRevision int64, body Site) (ledger.Doc[Site], error) {
 	var made ledger.Doc[Site]
+	if err := s.present(body); err != nil {
+		return made, err
+	}
 	err := s.ledger.Write(ctx, actor, "", func(tx *ledger.Tx) (err error) {
 		made, err = update(tx, id, ifRevision, func(to *Site) { *to = body })
 		return err

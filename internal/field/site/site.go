@@ -17,6 +17,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -159,6 +160,8 @@ const (
 	maxText       = 10_000 // characters of one property
 )
 
+var blobName = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
 // problems is all that is wrong with a site by itself.
 func (s Site) problems() []fault.Detail {
 	var found []fault.Detail
@@ -182,6 +185,14 @@ func (s Site) problems() []fault.Detail {
 	}
 	if len(s.Photos) > maxPhotos {
 		say("/photos", fmt.Sprintf("more than %d", maxPhotos), "leave some out")
+	}
+	for i, f := range s.Photos {
+		if !blobName.MatchString(f.Blob) {
+			say(fmt.Sprintf("/photos/%d/blob", i), "no name of a file", "send the file first, and name it as the answer does")
+		}
+		if f.Name == "" || len(f.Name) > 255 || strings.ContainsAny(f.Name, "/\\\x00\r\n") || !utf8.ValidString(f.Name) {
+			say(fmt.Sprintf("/photos/%d/name", i), "missing, too long, or with signs that a file name cannot have", "give it a plain name")
+		}
 	}
 	if s.Location != nil {
 		found = append(found, s.Location.problems("/location")...)

@@ -126,6 +126,10 @@ func TestCheck(t *testing.T) {
 		{"choice", with("water_source", "borehole"), ""},
 		{"no choice", with("water_source", "moon"), "/properties/water_source"},
 		{"text", with("water_tech", "Afridev"), ""},
+		{"photo", func(s *site.Site) { s.Photos = []site.File{{Name: "a.jpg", Blob: "../../etc"}} }, "/photos/0/blob"},
+		{"photo that is not there", func(s *site.Site) {
+			s.Photos = []site.File{{Name: "a.jpg", Blob: strings.Repeat("0", 64)}}
+		}, "/photos/0/blob"},
 		{"no text", with("water_tech", true), "/properties/water_tech"},
 		{"a list", with("water_tech", []any{"a"}), "/properties/water_tech"},
 	} {
@@ -251,6 +255,8 @@ func TestRights(t *testing.T) {
 			}
 		}
 
+		wantCode(t, "a branch with sites in it is deleted", w.Orgs.DeleteBranch(ctx, w.Admin, north, 0), "branch.used")
+
 		// Privacy is for those who administer; a grant opens one site to one person.
 		open1 := made[site.Public].Body
 		open1.Privacy = site.Private
@@ -287,6 +293,16 @@ func TestRights(t *testing.T) {
 		wantCode(t, "who cannot see it undoes", err, "site.missing")
 		_, err = w.Ledger.Undo(ctx, w.Viewer, "", history(), access.MayUndo)
 		wantCode(t, "who can only see it undoes", err, "site.denied")
+		if _, err = w.Ledger.Undo(ctx, nora, "", history(), access.MayUndo); err != nil {
+			t.Error(err)
+		}
+		opened := made[site.Private].Body
+		opened.Privacy = site.Public
+		if _, err := w.sites.Update(ctx, nora, made[site.Private].ID, 0, opened); err != nil {
+			t.Fatal(err)
+		}
+		_, err = w.Ledger.Undo(ctx, w.Outside, "", history(), access.MayUndo)
+		wantCode(t, "the holder of edit undoes a change of privacy", err, "site.denied")
 		if _, err = w.Ledger.Undo(ctx, nora, "", history(), access.MayUndo); err != nil {
 			t.Error(err)
 		}

@@ -116,8 +116,10 @@ func missing(kind string) error {
 func isMissing(err error) bool { return err != nil && fault.KindOf(err) == fault.NotFound }
 
 // MayUndo tells whether the transaction's actor may undo an entry: whoever may
-// edit a thing, as it was and as it would be, may undo its changes; whoever may
-// delete it may undo its making and its deletion. Undoing a grant is sharing.
+// edit a thing, as it was, as it became and as it is, may undo its changes, those
+// of its branch, privacy and lists only who administers it; whoever may delete it
+// may undo its making, and whoever may delete and create it, its deletion. Undoing
+// a grant is sharing.
 // It has the form that ledger.Undo and ledger.UndoAct ask for.
 func MayUndo(tx *ledger.Tx, e ledger.Entry) error {
 	return undoRule(tx, e, func() (*Set, error) { return Principals(tx.Reader, tx.Actor) })
@@ -153,10 +155,6 @@ func undoRule(tx *ledger.Tx, e ledger.Entry, principals func() (*Set, error)) er
 	if err != nil {
 		return err
 	}
-	verb := Edit
-	if before == nil || after == nil {
-		verb = Delete
-	}
 	s, err := principals()
 	if err != nil {
 		return err
@@ -172,6 +170,15 @@ func undoRule(tx *ledger.Tx, e ledger.Entry, principals func() (*Set, error)) er
 		}
 		things = append(things, t)
 	}
+	verbs := []Verb{Edit}
+	switch {
+	case before == nil: // undoing it deletes
+		verbs = []Verb{Delete}
+	case after == nil: // undoing it makes it again: who may only delete, as a person a membership, may not
+		verbs = []Verb{Delete, Create}
+	case things[0].rights() != things[1].rights() && hasVerb(e.Kind, Administer):
+		verbs = []Verb{Edit, Administer}
+	}
 	now, err := k.current(tx.Reader, e.Doc)
 	if err == nil {
 		things = append(things, now)
@@ -179,15 +186,24 @@ func undoRule(tx *ledger.Tx, e ledger.Entry, principals func() (*Set, error)) er
 		return err
 	}
 	for _, t := range things {
-		asked := verb
+		asked := verbs
 		if t.Kind != e.Kind { // a grant is described as the thing it is on
-			asked = Share
+			asked = []Verb{Share}
 		}
-		if err := s.Require(tx.Reader, asked, t); err != nil {
-			return err
+		for _, verb := range asked {
+			if err := s.Require(tx.Reader, verb, t); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// rights is the part of a thing that decides who may do what to it.
+func (t Thing) rights() string { return fmt.Sprint(t.Branch, " ", t.Privacy, " ", t.Owner, t.Holders) }
+
+func hasVerb(kind string, verb Verb) bool {
+	return slices.ContainsFunc(RulesOf(kind), func(r Rule) bool { return slices.Contains(r.May, verb) })
 }
 
 // A grant is the thing that it is on.

@@ -18,6 +18,8 @@ import (
 //   - self: the device that the thing is;
 //   - any other word: a role given by a grant or by a list in the document;
 //   - kind.role: that role held on the parent of that kind.
+//
+// Create on a thing that is there already is the right to undelete it.
 type Rule struct {
 	Kind string
 	Who  []string
@@ -42,7 +44,7 @@ var table = []Rule{
 	{"site", who("view", "viewers", "members"), always, may(See, Submit)},
 	{"site", who("edit"), always, may(See, Edit, Submit)},
 	{"site", who("admin", "managers", "admins"), always, may(See, Edit, Submit, Administer, Share, Delete, Export)},
-	{"site", who("members", "managers", "admins"), always, may(Create)},
+	{"site", who("members", "managers", "admins", "admin"), always, may(Create)}, // "admin": to undelete that site
 	{"site_type", who("people"), always, may(See)},
 	{"site_type", who("admins"), always, may(Create, Edit, Delete)},
 	{"site_import", who("managers", "admins", "own"), always, may(See)},
@@ -75,8 +77,8 @@ var table = []Rule{
 	{"response", who("stage"), on("pending"), may(Approve, Reject)},
 	{"response", who("stage-editor"), on("pending"), may(Edit)},
 	{"response", who("deployment.viewer"), on("final"), may(See)},
-	{"response", who("deployment.manager", "deployment.admin"), always, may(See, Edit, Submit, Approve, Reject, Delete)},
-	{"response", surveyAdministrators(), always, may(See, Approve, Reject, Delete, Reveal, Export)},
+	{"response", who("deployment.manager", "deployment.admin"), always, may(See, Edit, Submit, Approve, Reject, Delete, Create)},
+	{"response", surveyAdministrators(), always, may(See, Create, Approve, Reject, Delete, Reveal, Export)},
 	{"submission", surveyAdministrators(), always, may(See, Release, Export)},
 	{"submission", who("admins"), always, may(See, Release, Edit)},
 	{"submission", who("own"), always, may(See)},

@@ -198,6 +198,14 @@ func checkBranch(tx *ledger.Tx, before, after *ledger.Doc[Branch]) error {
 	if after.ID == after.Org {
 		return fault.New(fault.Invalid, "branch.parent", "An organization stands at the top").At("/parent", "not empty", "leave it out")
 	}
+	if before != nil && before.Body.Parent != b.Parent {
+		// Here and not only in the service, because an undo moves too.
+		for _, parent := range []string{before.Body.Parent, b.Parent} {
+			if err := access.Require(tx.Reader, tx.Actor, access.Create, access.Thing{Kind: "branch", Org: after.Org, Branch: parent}); err != nil {
+				return err
+			}
+		}
+	}
 	at, seen := b.Parent, []string{after.ID}
 	for at != "" {
 		if slices.Contains(seen, at) {

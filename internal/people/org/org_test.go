@@ -135,6 +135,46 @@ func TestBranchAdminReach(t *testing.T) {
 	wantCode(t, "above", join(w.Org), "membership.denied")
 }
 
+// Undo gives nobody what he could not do by hand.
+func TestUndoIsNoBackDoor(t *testing.T) {
+	w := peopletest.New(t, storetest.SQLite(t)())
+	north, south := w.Branch(t, w.Org, "North"), w.Branch(t, w.Org, "South")
+	ward := w.Branch(t, north, "Ward")
+	boss := w.Person(t, "Wanda Ward", ward, org.Admins)
+	last := func(doc string) (entry int64) {
+		w.Read(t, func(r *ledger.Reader) error {
+			entries, err := r.Entries(ledger.Filter{Doc: doc, Limit: 1})
+			entry = entries[0].Number
+			return err
+		})
+		return entry
+	}
+	undo := func(who ledger.Actor, entry int64) error {
+		_, err := w.Ledger.Undo(ctx, who, "", entry, access.MayUndo)
+		return err
+	}
+
+	// A dismissed admin does not come back by undoing the dismissal.
+	second := w.Person(t, "Sam Second", "", "")
+	m := w.Join(t, second.ID, w.Org, org.Admins)
+	if err := w.Orgs.Leave(ctx, w.Admin, m, 0); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, "the dismissed undoes the dismissal", undo(second, last(m)), "membership.denied")
+	if err := undo(w.Admin, last(m)); err != nil {
+		t.Errorf("an admin undoes the dismissal: %v", err)
+	}
+
+	// The admin of a branch does not undo its move by an admin of both places.
+	if _, err := w.Orgs.UpdateBranch(ctx, w.Admin, ward, 0, org.Branch{Name: "Ward", Parent: south}); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, "the branch's own admin undoes its move", undo(boss, last(ward)), "branch.denied")
+	if err := undo(w.Admin, last(ward)); err != nil {
+		t.Errorf("an admin of both places undoes the move: %v", err)
+	}
+}
+
 func TestInvitation(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		w := peopletest.New(t, open())
