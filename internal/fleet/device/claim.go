@@ -138,12 +138,12 @@ func (d *Devices) Claim(ctx context.Context, from, serial, code string, csr []by
 	if err != nil {
 		return Issued{}, err
 	}
-	deadline := time.Now().Add(d.c.SlowClaim)
+	slow := time.After(d.c.SlowClaim)
 	issued, err := d.claim(ctx, from, serial, code, request)
 	if fault.KindOf(err) == fault.Denied {
 		d.c.Refusals.Count(refusal.Seen{Reason: refusal.Claim, Address: from})
 		select {
-		case <-time.After(time.Until(deadline)):
+		case <-slow:
 		case <-ctx.Done():
 			return Issued{}, ctx.Err()
 		}
