@@ -1,5 +1,12 @@
 import { noun } from '@/home/sentence'
-import type { Act, Entry } from '@/api'
+import type { Difference } from '@/ui'
+import type { Entry } from '@/api'
+
+/** What somebody did at once: one entry, or the thousands of an import. */
+export interface Act { act: number; entries: number; newest: number; kinds: Record<string, number>; entry: Entry; title?: string; undone: boolean }
+export interface Detail { entry: Entry; title?: string; before?: unknown; after?: unknown; differences: Difference[]; undone_by?: number; others: number }
+export interface Conflict { entry: Entry; message: string }
+export interface Undone { act: number; count: number; conflicts: Conflict[] | null }
 
 /** Through which door a change came, in words. */
 const doors: Record<string, string> = { web: 'the portal', openrosa: 'a phone', mqtt: 'a device', cli: 'the command line', api: 'the API' }
@@ -21,10 +28,10 @@ export const deed = (entry: Pick<Entry, 'verb' | 'kind'>, title = '') => `${past
 
 /** "imported 11,409 sites", "added 3 phones and 1 site". */
 export function deeds(act: Act): string {
-  if (act.count <= 1) return deed(act.entry, act.title)
+  if (act.entries <= 1) return deed(act.entry, act.title)
   const counted = Object.entries(act.kinds ?? {}).sort((a, b) => b[1] - a[1])
   const imported = act.kinds?.site_import && act.kinds.site
   const verb = imported ? 'imported' : (past[act.entry.verb] ?? act.entry.verb)
   const parts = counted.filter(([kind]) => !imported || kind !== 'site_import').map(([kind, n]) => `${n.toLocaleString()} ${noun(kind, n)}`)
-  return `${verb} ${parts.length > 1 ? `${parts.slice(0, -1).join(', ')} and ${parts.at(-1)}` : (parts[0] ?? `${act.count.toLocaleString()} things`)}`
+  return `${verb} ${parts.length > 1 ? `${parts.slice(0, -1).join(', ')} and ${parts.at(-1)}` : (parts[0] ?? `${act.entries.toLocaleString()} things`)}`
 }

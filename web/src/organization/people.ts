@@ -2,10 +2,11 @@ import { computed } from 'vue'
 import { get, useQuery, type Branch, type Doc, type Page } from '@/api'
 import { useSession } from '@/session/session'
 
-export interface Membership { id: string; branch: string; branch_path: string; group: string; revision?: number }
+export interface Membership { id: string; revision: number; branch: string; branch_path: string; group: string; group_name: string }
 export interface Member { account: { id: string; name: string; email: string }; memberships: Membership[] }
 export interface Team { branch: string; name: string }
-export interface Structure { organization: { id: string; name: string }; branches: Doc<Branch>[]; teams: Doc<Team>[]; counts?: Record<string, number>; may?: Record<string, boolean> }
+/** `branches`: all but the organization itself, each after the one above it. */
+export interface Structure { organization: Doc<Branch>; branches: Doc<Branch>[]; teams: Doc<Team>[] }
 export interface Principal { value: string; label: string; kind: 'person' | 'team' | 'group' | 'branch' | 'everyone' }
 
 /** The standing groups of every branch, and what each may do, in words. */
@@ -22,13 +23,7 @@ export function usePeople() {
   const id = () => org.value.id
   const structure = useQuery((s) => get<Structure>(`/organizations/${id()}`, {}, s), [id])
   const members = useQuery((s) => get<Page<Member>>(`/organizations/${id()}/members`, {}, s), [id])
-  // The organization is the root branch, whether the list repeats it or not.
-  const branches = computed<Doc<Branch>[]>(() => {
-    const found = structure.data.value
-    if (!found) return []
-    if (found.branches.some((b) => b.id === id())) return found.branches
-    return [{ id: id(), org: id(), revision: 0, changed: '', body: { name: found.organization.name ?? org.value.name, parent: '', path: [] } }, ...found.branches]
-  })
+  const branches = computed(() => (structure.data.value ? [structure.data.value.organization, ...structure.data.value.branches] : []))
   const teams = computed(() => structure.data.value?.teams ?? [])
   const people = computed(() => members.data.value?.items ?? [])
 

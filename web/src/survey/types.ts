@@ -17,11 +17,12 @@ export interface Schema {
   lists?: Record<string, Choice[]>; files?: string[]; entities?: { path: string; dataset: string }[]; has_instance_id?: boolean
   encrypted?: boolean; warnings?: { place: string; message: string }[]
 }
-export interface FormVersion { id?: string; version: string; title: string; hash: string; size?: number; schema: Schema }
-export interface ListedVersion { id: string; version: string; title: string; hash: string; made?: string }
+export interface FormVersion { survey: string; form_id: string; version: string; title: string; hash: string; size: number; schema: Schema }
+/** A version without its questions. */
+export interface ListedVersion { id: string; name: string; version: string; hash: string; made?: string }
 
 export interface Survey { name: string; branch: string; form_id: string; form: string }
-export interface SurveyDoc extends Doc<Survey> { counts?: Partial<Record<ResponseState, number>>; entry?: number }
+export interface SurveyDoc extends Doc<Survey> { counts?: Partial<Record<ResponseState, number>> }
 
 export interface Stage { name: string; approvers: string[]; no_edit?: boolean }
 export interface Deployment {
