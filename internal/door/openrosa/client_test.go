@@ -60,7 +60,7 @@ func (b *safeBuffer) String() string {
 	return b.Buffer.String()
 }
 
-func newWorld(t testing.TB, s *store.Store, limits openrosa.Limits) *world {
+func newWorld(t testing.TB, s *store.Store, limits openrosa.Limits, http2 bool) *world {
 	w := &world{World: peopletest.New(t, s, append(append(site.Nouns(), survey.Nouns()...), response.Nouns()...)...), log: &safeBuffer{}}
 	blobs, err := blob.Open(t.TempDir(), w.Vault)
 	if err != nil {
@@ -68,14 +68,26 @@ func newWorld(t testing.TB, s *store.Store, limits openrosa.Limits) *world {
 	}
 	w.surveys = &survey.Service{Ledger: w.Ledger, Blobs: blobs}
 	w.responses = &response.Service{Ledger: w.Ledger, Blobs: blobs}
-	w.server = httptest.NewTLSServer(openrosa.New(openrosa.Config{Surveys: w.surveys, Responses: w.responses, Log: slog.New(slog.NewTextHandler(w.log, nil)), Limits: limits}))
+	w.server = httptest.NewUnstartedServer(openrosa.New(openrosa.Config{Surveys: w.surveys, Responses: w.responses, Log: slog.New(slog.NewTextHandler(w.log, nil)), Limits: limits}))
+	w.server.EnableHTTP2 = http2
+	w.server.Config.ReadTimeout, w.server.Config.WriteTimeout = time.Second, time.Second // as servers do; uploads must prolong it
 	w.server.Config.ErrorLog = slog.NewLogLogger(slog.NewTextHandler(w.log, nil), slog.LevelError)
+	w.server.StartTLS()
 	t.Cleanup(w.server.Close)
 	return w
 }
 
+// each runs a test on both engines, and on the way with both versions of HTTP: Collect speaks 2 where it can.
 func each(t *testing.T, limits openrosa.Limits, fn func(t *testing.T, w *world)) {
-	storetest.Each(t, func(t *testing.T, open func() *store.Store) { fn(t, newWorld(t, open(), limits)) })
+	t.Run("sqlite", func(t *testing.T) { fn(t, newWorld(t, storetest.SQLite(t)(), limits, false)) })
+	t.Run("postgres", func(t *testing.T) { fn(t, newWorld(t, storetest.Postgres(t)(), limits, true)) })
+}
+
+// eachHTTP runs a test with both versions of HTTP.
+func eachHTTP(t *testing.T, limits openrosa.Limits, fn func(t *testing.T, w *world)) {
+	for name, http2 := range map[string]bool{"http1": false, "http2": true} {
+		t.Run(name, func(t *testing.T) { fn(t, newWorld(t, storetest.SQLite(t)(), limits, http2)) })
+	}
 }
 
 func must[T any](t testing.TB) func(T, error) T {

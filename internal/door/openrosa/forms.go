@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 )
 
 type xforms struct {
@@ -55,7 +56,7 @@ func (d *door) form(v *visit) error {
 		return nil
 	}
 	v.w.Header().Set("Content-Type", xmlType)
-	return v.stream(content, doc.Body.Size)
+	return d.stream(v, content, doc.Body.Size)
 }
 
 type manifest struct {
@@ -91,10 +92,11 @@ func (d *door) file(v *visit) error {
 		return nil
 	}
 	v.w.Header().Set("Content-Type", "application/octet-stream")
-	return v.stream(content, doc.Body.Size)
+	return d.stream(v, content, doc.Body.Size)
 }
 
-func (v *visit) stream(content io.Reader, size int64) error {
+func (d *door) stream(v *visit, content io.Reader, size int64) error {
+	_ = http.NewResponseController(v.w).SetWriteDeadline(time.Now().Add(d.limits.Total)) // large files over slow networks
 	v.w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
 	if v.r.Method == http.MethodHead {
 		return nil

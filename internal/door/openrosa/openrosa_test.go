@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -264,63 +265,87 @@ func TestQuarantineIsAccepted(t *testing.T) {
 }
 
 func TestSlowPhone(t *testing.T) {
-	w := newWorld(t, storetest.SQLite(t)(), openrosa.Limits{Idle: 200 * time.Millisecond, Total: 500 * time.Millisecond})
-	w.deploy(t, read(t, visitForm))
-	c := w.collect(t)
-	body, kind := multi(t, read(t, visitInstance), nil, false)
-	slow, end := io.Pipe()
-	go func() {
-		for _, b := range body {
-			if _, err := end.Write([]byte{b}); err != nil {
-				return
+	eachHTTP(t, openrosa.Limits{Idle: 200 * time.Millisecond, Total: 500 * time.Millisecond}, func(t *testing.T, w *world) {
+		w.deploy(t, read(t, visitForm))
+		c := w.collect(t)
+		body, kind := multi(t, read(t, visitInstance), nil, false)
+		slow, end := io.Pipe()
+		go func() {
+			for _, b := range body {
+				if _, err := end.Write([]byte{b}); err != nil {
+					return
+				}
+				time.Sleep(20 * time.Millisecond)
 			}
-			time.Sleep(20 * time.Millisecond)
+			end.Close()
+		}()
+		r := c.request("POST", c.base+"/submission", slow)
+		r.Header.Set("Content-Type", kind)
+		start := time.Now()
+		resp, err := c.client.Do(r)
+		if err == nil {
+			resp.Body.Close()
+			if resp.StatusCode != http.StatusServiceUnavailable {
+				t.Errorf("status %d", resp.StatusCode)
+			}
 		}
-		end.Close()
-	}()
-	r := c.request("POST", c.base+"/submission", slow)
-	r.Header.Set("Content-Type", kind)
-	start := time.Now()
-	resp, err := c.client.Do(r)
-	if err == nil {
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusServiceUnavailable {
-			t.Errorf("status %d", resp.StatusCode)
+		slow.Close()
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("the server waited %s", took)
 		}
-	}
-	slow.Close()
-	if took := time.Since(start); took > 5*time.Second {
-		t.Errorf("the server waited %s", took)
-	}
-	if status, _ := c.send(read(t, visitInstance)); status != 201 {
-		t.Errorf("another request: %d", status)
-	}
+		if status, _ := c.send(read(t, visitInstance)); status != 201 {
+			t.Errorf("another request: %d", status)
+		}
+	})
+}
+
+// A network may be slow as long as it moves: longer than the server's time for a request is no reason to give up.
+func TestSlowNetwork(t *testing.T) {
+	eachHTTP(t, openrosa.Limits{}, func(t *testing.T, w *world) {
+		w.deploy(t, read(t, visitForm))
+		c := w.collect(t)
+		body, kind := multi(t, read(t, visitInstance), nil, false)
+		slow, end := io.Pipe()
+		go func() {
+			for part := range slices.Chunk(body, len(body)/10) {
+				end.Write(part)
+				time.Sleep(250 * time.Millisecond)
+			}
+			end.Close()
+		}()
+		r := c.request("POST", c.base+"/submission", slow)
+		r.Header.Set("Content-Type", kind)
+		if resp, answer := c.do(r); resp.StatusCode != 201 {
+			t.Errorf("%d %s", resp.StatusCode, answer)
+		}
+	})
 }
 
 // A connection that breaks in a file leaves nothing behind, and the next try succeeds.
 func TestBrokenConnection(t *testing.T) {
-	w := newWorld(t, storetest.SQLite(t)(), openrosa.Limits{})
-	w.deploy(t, read(t, visitForm))
-	c := w.collect(t)
-	body, kind := multi(t, read(t, visitInstance), []photo{{"1700000000.jpg", bytes.Repeat([]byte("x"), 1<<20)}}, false)
-	broken, end := io.Pipe()
-	go func() {
-		end.Write(body[:len(body)/2])
-		end.CloseWithError(net.ErrClosed)
-	}()
-	r := c.request("POST", c.base+"/submission", broken)
-	r.Header.Set("Content-Type", kind)
-	if resp, err := c.client.Do(r); err == nil {
-		resp.Body.Close()
-		t.Errorf("answered %d", resp.StatusCode)
-	}
-	if n := len(w.all(t)); n != 0 {
-		t.Errorf("%d responses", n)
-	}
-	if status, _ := c.send(read(t, visitInstance), photo{"1700000000.jpg", bytes.Repeat([]byte("x"), 1<<20)}); status != 201 {
-		t.Errorf("the next try: %d", status)
-	}
-	w.noToken(t, c)
+	eachHTTP(t, openrosa.Limits{}, func(t *testing.T, w *world) {
+		w.deploy(t, read(t, visitForm))
+		c := w.collect(t)
+		body, kind := multi(t, read(t, visitInstance), []photo{{"1700000000.jpg", bytes.Repeat([]byte("x"), 1<<20)}}, false)
+		broken, end := io.Pipe()
+		go func() {
+			end.Write(body[:len(body)/2])
+			end.CloseWithError(net.ErrClosed)
+		}()
+		r := c.request("POST", c.base+"/submission", broken)
+		r.Header.Set("Content-Type", kind)
+		if resp, err := c.client.Do(r); err == nil {
+			resp.Body.Close()
+			t.Errorf("answered %d", resp.StatusCode)
+		}
+		if n := len(w.all(t)); n != 0 {
+			t.Errorf("%d responses", n)
+		}
+		if status, _ := c.send(read(t, visitInstance), photo{"1700000000.jpg", bytes.Repeat([]byte("x"), 1<<20)}); status != 201 {
+			t.Errorf("the next try: %d", status)
+		}
+		w.noToken(t, c)
+	})
 }
 
 // An answer that has a site's code links the response to it, unless the enumerator may not attach responses there.
@@ -357,7 +382,7 @@ func BenchmarkSubmissions(b *testing.B) {
 			baseline := 0.0
 			for _, phones := range []int{1, 32} {
 				b.Run(fmt.Sprintf("photos=%d/phones=%d", photos, phones), func(b *testing.B) {
-					w := newWorld(b, open(), openrosa.Limits{})
+					w := newWorld(b, open(), openrosa.Limits{}, false)
 					w.server.Client().Transport.(*http.Transport).MaxIdleConnsPerHost = 64
 					w.deploy(b, read(b, visitForm))
 					c := w.collect(b)

@@ -35,6 +35,7 @@ func (d *door) submit(v *visit) error {
 	v.w.Header().Set("X-OpenRosa-Accept-Content-Length", strconv.FormatInt(d.limits.Advise, 10))
 	body := &patient{ReadCloser: http.MaxBytesReader(v.w, v.r.Body, d.limits.Bytes), control: http.NewResponseController(v.w), idle: d.limits.Idle, end: time.Now().Add(d.limits.Total)}
 	v.r.Body, v.body = body, body
+	_ = body.control.SetWriteDeadline(body.end.Add(time.Minute)) // the server's own time is for short requests
 	parts, err := v.r.MultipartReader()
 	if err != nil {
 		return fault.New(fault.Invalid, "openrosa.multipart", "A submission is sent as multipart/form-data").WithMend("Send it with a form app such as ODK Collect").Because(err)
