@@ -105,10 +105,12 @@ var Sessions = ledger.Noun[Session]{
 	Name:   "session",
 	Secret: true,
 	Table: &ledger.Table[Session]{
-		Columns: []ledger.Column{{Name: "token", Type: ledger.Text}, {Name: "account", Type: ledger.Text}},
+		Columns: []ledger.Column{{Name: "token", Type: ledger.Text}, {Name: "account", Type: ledger.Text}, {Name: "expires", Type: ledger.Integer}},
 		Unique:  [][]string{{"token"}},
-		Indexes: [][]string{{"account"}},
-		Row:     func(d ledger.Doc[Session]) []any { return []any{d.Body.Token, d.Body.Account} },
+		Indexes: [][]string{{"account"}, {"expires"}},
+		Row: func(d ledger.Doc[Session]) []any {
+			return []any{d.Body.Token, d.Body.Account, d.Body.Expires.UnixMilli()}
+		},
 	},
 }
 

@@ -193,6 +193,9 @@ func TestSessionsEnd(t *testing.T) {
 		_, err = w.Accounts.Session(ctx, full.Text)
 	}
 	wantCode(t, "older than 30 days", err, "session.none")
+	if n, err := w.Accounts.Sweep(ctx); n != 2 || err != nil {
+		t.Errorf("swept %d expired sessions, want 2: %v", n, err)
+	}
 
 	full = again()
 	other := again()

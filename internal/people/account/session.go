@@ -235,6 +235,24 @@ func (s *Service) SignOut(ctx context.Context, token string, visit Visit) error 
 	})
 }
 
+// Sweep deletes sessions that have expired, some hundreds at a time, and tells
+// how many. They are dead already; this keeps the table small. It is a job for
+// once an hour.
+func (s *Service) Sweep(ctx context.Context) (int, error) {
+	swept := 0
+	err := s.ledger.Write(ctx, ledger.System("session sweep"), "expired", func(tx *ledger.Tx) error {
+		docs, err := Sessions.List(tx.Reader, "n.expires <= $1 ORDER BY n.expires LIMIT 500", tx.Now.UnixMilli())
+		swept = len(docs)
+		for _, d := range docs {
+			if err == nil {
+				err = Sessions.Delete(tx, d.ID, 0)
+			}
+		}
+		return err
+	})
+	return swept, err
+}
+
 // endSessions ends all sessions of an account but one.
 func endSessions(tx *ledger.Tx, account, except string) error {
 	docs, err := Sessions.List(tx.Reader, "n.account = $1", account)
