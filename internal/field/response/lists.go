@@ -53,17 +53,39 @@ func (s *Service) List(ctx context.Context, actor ledger.Actor, f Filter) (page 
 		}
 		args = append(args, f.Limit+1)
 		page = Page{}
-		page.Items, err = Responses.List(r, where+" ORDER BY n.id DESC LIMIT $"+itoa(len(args)), args...)
+		page.Items, err = light(r, &Responses, where+" ORDER BY n.id DESC LIMIT $"+itoa(len(args)), args, func(b *Response) { b.Answers = nil })
 		if len(page.Items) > f.Limit {
 			page.Items = page.Items[:f.Limit]
 			page.Next = page.Items[f.Limit-1].ID
 		}
-		for i := range page.Items {
-			page.Items[i].Body.Answers = nil
-		}
 		return err
 	})
 	return page, err
+}
+
+// light lists documents without their bulk. One whole document is in memory at a time: some thousand answers of a phone gone wild
+// must not take the server down when somebody opens the list.
+func light[T any](r *ledger.Reader, noun *ledger.Noun[T], where string, args []any, strip func(*T)) ([]ledger.Doc[T], error) {
+	var ids []string
+	rows := r.Query("SELECT n.id FROM "+noun.Name+" n WHERE "+where, args...)
+	for rows.Next() {
+		var id string
+		rows.Scan(&id)
+		ids = append(ids, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	docs := make([]ledger.Doc[T], 0, len(ids))
+	for _, id := range ids {
+		d, err := noun.Get(r, id)
+		if err != nil {
+			return nil, err
+		}
+		strip(&d.Body)
+		docs = append(docs, d)
+	}
+	return docs, nil
 }
 
 // Counts tells how many responses of each state the actor may see, by survey.

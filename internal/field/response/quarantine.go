@@ -43,10 +43,7 @@ func (s *Service) Quarantined(ctx context.Context, actor ledger.Actor, org strin
 			return err
 		}
 		args = append(args, org)
-		docs, err = Submissions.List(r, where+" AND n.held = 1 AND n.org = $"+itoa(len(args))+" ORDER BY n.received DESC, n.id DESC LIMIT 500", args...)
-		for i := range docs {
-			docs[i].Body.XML = nil
-		}
+		docs, err = light(r, &Submissions, where+" AND n.held = 1 AND n.org = $"+itoa(len(args))+" ORDER BY n.received DESC, n.id DESC LIMIT 500", args, func(b *Submission) { b.XML = nil })
 		return err
 	})
 	return docs, err
