@@ -428,11 +428,13 @@ func BenchmarkDoor(b *testing.B) {
 		devices, window int
 		pending         int
 		version         byte
+		rate            int // messages a second in all; 0: as many as go
 	}{
-		{"each", 100, 20, 1, load.MQTT5}, // a pool with room for one message: a commit for each
-		{"shared/devices=100", 100, 20, 0, load.MQTT5},
-		{"shared/devices=100/v311", 100, 20, 0, load.MQTT311},
-		{"shared/devices=1000", 1000, 2, 0, load.MQTT5},
+		{"each", 100, 20, 1, load.MQTT5, 0}, // a pool with room for one message: a commit for each
+		{"shared/devices=100", 100, 20, 0, load.MQTT5, 0},
+		{"shared/devices=100/v311", 100, 20, 0, load.MQTT311, 0},
+		{"shared/devices=1000", 1000, 2, 0, load.MQTT5, 0},
+		{"paced=12000/devices=500", 500, 90, 0, load.MQTT5, 12_000},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			db, err := store.OpenSQLite(ctx, filepath.Join(b.TempDir(), "db"), storetest.Key)
@@ -446,13 +448,18 @@ func BenchmarkDoor(b *testing.B) {
 				clients[i] = w.dial(w.Claim(fmt.Sprintf("SN-%d", i)), c.version)
 			}
 			base := time.Now().Add(-30 * 24 * time.Hour).UnixMilli()
+			used := load.CPU()
 			b.ResetTimer()
 			r, err := load.Together(clients, func(i int) load.Job {
 				share := b.N / c.devices
 				if i < b.N%c.devices {
 					share++
 				}
-				return load.Job{Topic: "up/readings", Window: c.window, Payload: func(buf []byte, n int) []byte {
+				every := time.Duration(0)
+				if c.rate > 0 {
+					every = time.Duration(c.devices) * time.Second / time.Duration(c.rate)
+				}
+				return load.Job{Topic: "up/readings", Window: c.window, Every: every, Payload: func(buf []byte, n int) []byte {
 					if n == share {
 						return nil
 					}
@@ -463,6 +470,7 @@ func BenchmarkDoor(b *testing.B) {
 			if err != nil || r.Messages != b.N {
 				b.Fatalf("%d of %d messages acknowledged: %v", r.Messages, b.N, err)
 			}
+			b.ReportMetric(float64((load.CPU()-used).Microseconds())/float64(b.N), "cpu-us/msg")
 			b.ReportMetric(r.Rate(), "msg/s")
 			b.ReportMetric(3*r.Rate(), "readings/s")
 			b.ReportMetric(float64(r.Ack(0.5).Microseconds())/1000, "p50-ack-ms")

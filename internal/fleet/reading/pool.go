@@ -180,18 +180,16 @@ func (s *Store) save(b *batch) {
 	}
 }
 
-// sortRows orders rows as the table does, so that neighbours meet on a page and
-// two nodes lock in the same order.
-func sortRows(rows []row) {
-	slices.SortFunc(rows, func(a, b row) int {
-		if c := cmp.Compare(a.series, b.series); c != 0 {
-			return c
-		}
-		if c := cmp.Compare(a.ts, b.ts); c != 0 {
-			return c
-		}
-		return cmp.Compare(a.value, b.value)
-	})
+// compareRows orders rows as the table does, so that neighbours meet on a page
+// and two nodes lock in the same order.
+func compareRows(a, b row) int {
+	if c := cmp.Compare(a.series, b.series); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(a.ts, b.ts); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.value, b.value)
 }
 
 // Device is a handle on one device's series, kept by a door while it is connected.

@@ -1,7 +1,10 @@
 package reading
 
 import (
+	"cmp"
 	"context"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/qanat-water/qanat/internal/base/fault"
@@ -18,31 +21,30 @@ type Latest struct {
 
 // Latest gives the newest value of every channel of a device, by channel.
 func (s *Store) Latest(ctx context.Context, device string) (latest []Latest, err error) {
-	err = s.db.Read(ctx, func(q *store.Q) error {
+	err = s.steady(ctx, func(q *store.Q) error {
+		latest = nil
 		series, err := seriesOf(q, device)
 		if err != nil {
 			return err
 		}
 		for _, one := range series {
-			l := Latest{Channel: one.Name, Unit: one.Unit}
-			var best int64 = -1
+			var at instant
+			waiting := s.memory.of(one.id, math.MinInt64, math.MaxInt64)
 			rows := q.Query(`SELECT ts, value, received FROM reading WHERE series = $1 ORDER BY ts DESC LIMIT 64`, one.id) // 64: values for one instant, which are one or two
 			for rows.Next() {
-				var ts, received int64
-				var value float64
-				rows.Scan(&ts, &value, &received)
-				if best >= 0 && ts != l.TS {
-					break
-				}
-				if received > best {
-					best, l.TS, l.Value = received, ts, value
-				}
+				var r row
+				rows.Scan(&r.ts, &r.value, &r.received)
+				at.newest(r)
 			}
 			if err := rows.Close(); err != nil {
 				return err
 			}
-			if best >= 0 {
-				latest = append(latest, l)
+			for _, r := range waiting {
+				at.newest(r)
+			}
+			if len(at.rows) > 0 {
+				r := at.shown()
+				latest = append(latest, Latest{Channel: one.Name, Unit: one.Unit, TS: r.ts, Value: r.value})
 			}
 		}
 		return nil
@@ -80,13 +82,14 @@ func (s *Store) Range(ctx context.Context, span Span) (out []Series, err error) 
 	if span.Limit < leastPoints || span.Limit > mostPoints {
 		return nil, fault.Newf(fault.Invalid, "reading.limit", "The limit of points must be %d to %d, not %d", leastPoints, mostPoints, span.Limit)
 	}
-	err = s.db.Read(ctx, func(q *store.Q) error {
+	err = s.steady(ctx, func(q *store.Q) error {
+		out = nil
 		series, err := seriesOf(q, span.Device, span.Channels...)
 		if err != nil {
 			return err
 		}
 		for _, one := range series {
-			got, err := readSpan(q, one, span)
+			got, err := s.readSpan(q, one, span)
 			if err != nil {
 				return err
 			}
@@ -120,36 +123,91 @@ func seriesOf(q *store.Q, device string, only ...string) (found []numbered, err 
 	return found, rows.Close()
 }
 
-func readSpan(q *store.Q, one numbered, span Span) (Series, error) {
+// instant gathers the values of one series for one time.
+type instant struct{ rows []row }
+
+// add takes a value for the same time; the same value again counts once, as in the table.
+func (at *instant) add(r row) {
+	for _, have := range at.rows {
+		if have.value == r.value {
+			return
+		}
+	}
+	at.rows = append(at.rows, r)
+}
+
+// newest keeps the values of the latest time it is given.
+func (at *instant) newest(r row) {
+	if len(at.rows) > 0 && r.ts < at.rows[0].ts {
+		return
+	}
+	if len(at.rows) > 0 && r.ts > at.rows[0].ts {
+		at.rows = at.rows[:0]
+	}
+	at.add(r)
+}
+
+// shown is the value received last; of two in the same millisecond, the larger.
+func (at *instant) shown() row {
+	best := at.rows[0]
+	for _, r := range at.rows[1:] {
+		if r.received > best.received || r.received == best.received && r.value > best.value {
+			best = r
+		}
+	}
+	return best
+}
+
+func (s *Store) readSpan(q *store.Q, one numbered, span Span) (Series, error) {
 	t := thinner{out: Series{Channel: one.Name, Unit: one.Unit, TS: []int64{}, Value: []float64{}}, limit: span.Limit}
 	from, to := span.From.UnixMilli(), span.To.UnixMilli()
+	waiting := s.memory.of(one.id, from, to)
+	slices.SortStableFunc(waiting, func(a, b row) int { return cmp.Compare(a.ts, b.ts) })
 	// The intervals span the data there is, not the range asked for.
-	var first, last *int64
-	if _, err := q.Row([]any{&first, &last}, `SELECT (SELECT min(ts) FROM reading WHERE series = $1 AND ts >= $2 AND ts <= $3), (SELECT max(ts) FROM reading WHERE series = $1 AND ts >= $2 AND ts <= $3)`, one.id, from, to); err != nil {
+	var low, high *int64
+	if _, err := q.Row([]any{&low, &high}, `SELECT (SELECT min(ts) FROM reading WHERE series = $1 AND ts >= $2 AND ts <= $3), (SELECT max(ts) FROM reading WHERE series = $1 AND ts >= $2 AND ts <= $3)`, one.id, from, to); err != nil {
 		return t.out, err
 	}
-	if first == nil || last == nil {
+	first, last := int64(math.MaxInt64), int64(math.MinInt64)
+	if low != nil && high != nil {
+		first, last = *low, *high
+	}
+	if len(waiting) > 0 {
+		first, last = min(first, waiting[0].ts), max(last, waiting[len(waiting)-1].ts)
+	}
+	if first > last {
 		return t.out, nil
 	}
-	t.from, t.width = *first, (*last-*first)/int64(span.Limit/2)+1
+	t.from, t.width = first, (last-first)/int64(span.Limit/2)+1
+
+	var at instant
+	show := func() {
+		if len(at.rows) > 0 {
+			r := at.shown()
+			t.add(r.ts, r.value)
+			at.rows = at.rows[:0]
+		}
+	}
+	take := func(r row) {
+		if len(at.rows) > 0 && at.rows[0].ts != r.ts {
+			show()
+		}
+		at.add(r)
+	}
 	rows := q.Query(`SELECT ts, value, received FROM reading WHERE series = $1 AND ts >= $2 AND ts <= $3 ORDER BY ts`, one.id, from, to)
-	var at, newest int64 = -1, -1
-	var value float64
 	for rows.Next() {
-		var ts, received int64
-		var v float64
-		rows.Scan(&ts, &v, &received)
-		if ts != at && at >= 0 {
-			t.add(at, value)
-			newest = -1
+		var r row
+		rows.Scan(&r.ts, &r.value, &r.received)
+		for len(waiting) > 0 && waiting[0].ts < r.ts {
+			take(waiting[0])
+			waiting = waiting[1:]
 		}
-		if at = ts; received > newest {
-			value, newest = v, received
-		}
+		take(r)
 	}
-	if at >= 0 {
-		t.add(at, value)
+	for _, r := range waiting {
+		take(r)
 	}
+	show()
 	return t.finish(), rows.Close()
 }
 
@@ -266,8 +324,11 @@ func (s *Store) States(ctx context.Context, device, kind string, limit int) (sai
 	return said, err
 }
 
-// Count tells how many rows there are for a device, corrections included.
+// Count settles, then tells how many rows there are for a device, corrections included.
 func (s *Store) Count(ctx context.Context, device string) (n int64, err error) {
+	if err := s.Settle(ctx); err != nil {
+		return 0, err
+	}
 	err = s.db.Read(ctx, func(q *store.Q) error {
 		_, err := q.Row([]any{&n}, `SELECT count(*) FROM reading r JOIN reading_series s ON s.id = r.series WHERE s.device = $1`, device)
 		return err

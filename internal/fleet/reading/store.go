@@ -63,6 +63,12 @@ type Store struct {
 	closing bool
 	done    chan struct{}
 
+	memory   memory
+	logged   int64      // newest number in the log; of Open, then of the committer
+	settling sync.Mutex // one settlement at a time
+	stop     context.CancelFunc
+	stopped  sync.WaitGroup
+
 	devices deviceCache
 	metrics metrics
 }
@@ -70,11 +76,12 @@ type Store struct {
 var steps = []string{`
 CREATE TABLE reading_series (id {bigint} NOT NULL PRIMARY KEY, device {text} NOT NULL, channel {text} NOT NULL, unit {text} NOT NULL, UNIQUE (device, channel)) {table};
 CREATE TABLE reading (series {bigint} NOT NULL, ts {bigint} NOT NULL, value {real} NOT NULL, received {bigint} NOT NULL, PRIMARY KEY (series, ts, value)) {clustered};
+CREATE TABLE reading_log (number {bigint} NOT NULL PRIMARY KEY, body {blob} NOT NULL) {table};
 CREATE TABLE reading_device (device {text} NOT NULL PRIMARY KEY, seen {bigint} NOT NULL) {clustered};
 CREATE TABLE reading_state (device {text} NOT NULL, kind {text} NOT NULL, received {bigint} NOT NULL, number {bigint} NOT NULL, body {text} NOT NULL, PRIMARY KEY (device, kind, received, number)) {clustered}
 `}
 
-// Open makes the tables and starts the one goroutine that commits.
+// Open makes the tables and starts the goroutines that commit and settle.
 func Open(ctx context.Context, c Config) (*Store, error) {
 	if c.Clock == nil {
 		c.Clock = clock.System
@@ -95,6 +102,13 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		open: newBatch(), moved: make(chan struct{}), work: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	s.devices.limit = c.Devices
+	s.memory.init()
+	if err := s.recall(ctx); err != nil {
+		return nil, err
+	}
+	own, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
+	s.stopped.Go(func() { s.settler(own) })
 	go s.commit()
 	return s, nil
 }
@@ -111,7 +125,10 @@ func (s *Store) Close() {
 	close(s.work)
 	close(s.moved)
 	s.mu.Unlock()
+	s.memory.close()
 	<-s.done
+	s.stop()
+	s.stopped.Wait()
 }
 
 // seenEvery is how often the time a device was last heard of goes to disk.

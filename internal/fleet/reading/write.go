@@ -3,6 +3,7 @@ package reading
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/qanat-water/qanat/internal/base/store"
@@ -13,6 +14,8 @@ func (s *Store) write(b *batch) (map[string][]Channel, error) {
 	ctx := context.Background() // accepted is accepted: no caller's end stops the commit
 	var fresh map[string][]Channel
 	var numbers map[*Device]map[string]int64
+	var stored []row
+	s.memory.room()
 	err := s.db.Write(ctx, func(q *store.Q) (err error) {
 		rows := b.rows // the engine may run this again, so what was gathered stays as it is
 		if len(b.fresh) > 0 {
@@ -22,10 +25,10 @@ func (s *Store) write(b *batch) (map[string][]Channel, error) {
 			}
 			rows = append(numbered, rows...)
 		}
-		sortRows(rows)
-		if err := insertRows(q, rows); err != nil {
+		if err := s.put(q, rows); err != nil {
 			return err
 		}
+		stored = rows
 		if err := s.insertStates(q, b.states); err != nil {
 			return err
 		}
@@ -40,6 +43,10 @@ func (s *Store) write(b *batch) (map[string][]Channel, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.db.Engine() == store.SQLite && len(stored) > 0 {
+		s.logged++
+		s.memory.add(s.logged, stored)
+	}
 	for d, channels := range numbers {
 		d.mu.Lock()
 		for channel, id := range channels {
@@ -51,6 +58,20 @@ func (s *Store) write(b *batch) (map[string][]Channel, error) {
 		d.seenSaved.Store(d.seen.Load())
 	}
 	return fresh, nil
+}
+
+// put stores rows durably: in the log of the embedded engine, in their places of the other.
+func (s *Store) put(q *store.Q, rows []row) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	if q.Engine() == store.SQLite {
+		_, err := q.Exec(`INSERT INTO reading_log (number, body) VALUES ($1, $2)`, s.logged+1, encodeRows(rows))
+		return err
+	}
+	sorted := slices.Clone(rows)
+	slices.SortStableFunc(sorted, compareRows)
+	return insertRows(q, sorted)
 }
 
 // number gives every fresh row its series, making those that do not exist.

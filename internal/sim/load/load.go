@@ -19,6 +19,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -170,8 +171,14 @@ func (c *Client) Publish(topic string, id uint16, payload []byte) (code byte, er
 type Job struct {
 	Topic   string
 	Window  int                                      // messages under way at once, at most 65534
+	Every   time.Duration                            // from one message to the next; 0: as fast as the window lets
 	Payload func(buf []byte, n int) (payload []byte) // the n-th message, appended to buf, without waiting; nil ends the job
 }
+
+// due is when a message is due. A rig that falls behind sends at once, and
+// its messages count as late from when they were due: a stalled door is not
+// flattered by a generator that waits for it.
+func (j Job) due(start time.Time, n int) time.Time { return start.Add(time.Duration(n) * j.Every) }
 
 // Result of a rig or one client of it.
 type Result struct {
@@ -238,6 +245,7 @@ func (c *Client) Run(job Job) (Result, error) {
 func (c *Client) pump(job Job, sent chan<- time.Time) error {
 	var buf, payload []byte
 	id := uint16(0)
+	start := time.Now()
 	for n := 0; ; n++ {
 		if payload = job.Payload(payload[:0], n); payload == nil {
 			break
@@ -245,14 +253,25 @@ func (c *Client) pump(job Job, sent chan<- time.Time) error {
 		if id++; id == 0 {
 			id = 1
 		}
-		if len(sent) == cap(sent) || len(buf) > 4<<10 {
-			if err := c.Write(buf); err != nil {
-				return err
+		at := time.Now()
+		early := false
+		if job.Every > 0 {
+			early = at.Before(job.due(start, n))
+			at = job.due(start, n)
+		}
+		if early || len(sent) == cap(sent) || len(buf) > 4<<10 {
+			if len(buf) > 0 {
+				if err := c.Write(buf); err != nil {
+					return err
+				}
 			}
 			buf = buf[:0]
 		}
+		if early {
+			time.Sleep(time.Until(at))
+		}
 		buf = c.AppendPublish(buf, job.Topic, id, 1, payload)
-		sent <- time.Now()
+		sent <- at
 	}
 	if len(buf) == 0 {
 		return nil
@@ -276,4 +295,14 @@ func Together(clients []*Client, job func(i int) Job) (Result, error) {
 	}
 	slices.Sort(all.acks)
 	return all, errors.Join(errs...)
+}
+
+// CPU is the processor time this process has used, which on a shared machine
+// says more than the clock on the wall.
+func CPU() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
