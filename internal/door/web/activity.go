@@ -33,16 +33,17 @@ func (s *server) acts(ctx context.Context, actor ledger.Actor, in *activityQuery
 	return out, err
 }
 
-type byNumber struct {
+// ByNumber names an entry or an act in the path. It is exported, as all parts of requests are: the API library passes over others.
+type ByNumber struct {
 	Number int64 `path:"number" minimum:"1"`
 }
 
-func (s *server) entry(ctx context.Context, actor ledger.Actor, in *byNumber) (*Body[activity.Detail], error) {
+func (s *server) entry(ctx context.Context, actor ledger.Actor, in *ByNumber) (*Body[activity.Detail], error) {
 	return body(s.Activity.Entry(ctx, actor, in.Number))
 }
 
 type undoRequest struct {
-	byNumber
+	ByNumber
 	Body Reason
 }
 
@@ -54,17 +55,18 @@ func (s *server) undoAct(ctx context.Context, actor ledger.Actor, in *undoReques
 	return body(s.Activity.UndoAct(ctx, actor, in.Number, in.Body.Reason))
 }
 
-type byKind struct {
+// ByKind names a document with its kind in the path.
+type ByKind struct {
 	Kind string `path:"kind" maxLength:"40"`
 	ID   string `path:"id" format:"uuid"`
 }
 
-func (s *server) history(ctx context.Context, actor ledger.Actor, in *byKind) (*Body[Page[ledger.Revision]], error) {
+func (s *server) history(ctx context.Context, actor ledger.Actor, in *ByKind) (*Body[Page[ledger.Revision]], error) {
 	return list(s.Activity.History(ctx, actor, in.Kind, in.ID))
 }
 
 type atQuery struct {
-	byKind
+	ByKind
 	Time time.Time `query:"time" required:"true"`
 }
 

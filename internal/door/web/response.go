@@ -137,7 +137,7 @@ func (s *server) responseUpdate(ctx context.Context, actor ledger.Actor, in *res
 }
 
 func (s *server) responseDelete(ctx context.Context, actor ledger.Actor, in *struct {
-	deletion
+	Deletion
 	Reason string `query:"reason" maxLength:"2000"`
 }) (*none, error) {
 	revision, err := in.revision()

@@ -100,12 +100,13 @@ func (s *server) siteUpdate(ctx context.Context, actor ledger.Actor, in *siteCha
 	return document(s.Sites.Update(ctx, actor, in.ID, revision, in.Body.Body))
 }
 
-type deletion struct {
+// Deletion names what to delete, and the revision that was read.
+type Deletion struct {
 	ByID
 	IfMatch
 }
 
-func (s *server) siteDelete(ctx context.Context, actor ledger.Actor, in *deletion) (*none, error) {
+func (s *server) siteDelete(ctx context.Context, actor ledger.Actor, in *Deletion) (*none, error) {
 	revision, err := in.revision()
 	if err != nil {
 		return nil, err

@@ -75,7 +75,7 @@ type House struct {
 	Connected func(device string) bool // does a device have a live session
 	// Collect gives the address that a phone's form app is set up with, and its settings as a QR code.
 	Collect func(base, token, org string) (address, qr string, err error)
-	Log       *slog.Logger
+	Log     *slog.Logger
 }
 
 type server struct {
