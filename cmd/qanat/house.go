@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/qanat-water/qanat/internal/base/blob"
 	"github.com/qanat-water/qanat/internal/base/clock"
@@ -151,6 +152,26 @@ func openHouse(ctx context.Context, w where, name string, log *slog.Logger) (h *
 	h.close = append(h.close, h.devices.Close)
 	h.archive = &export.Service{Ledger: h.ledger, Blobs: h.blobs, Readings: h.readings}
 	return h, nil
+}
+
+// sweepEvery is how often what has expired is cleared away.
+const sweepEvery = time.Hour
+
+// jobs runs what a serving house does by itself: it goes on with imports that
+// the last end interrupted, and clears expired sessions, until ctx ends.
+func (h *house) jobs(ctx context.Context, log *slog.Logger) {
+	logged(log, "resume imports", h.sites.Resume(ctx))
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		_, err := h.accounts.Sweep(ctx)
+		logged(log, "sweep sessions", err)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // Close closes in the opposite order of opening.

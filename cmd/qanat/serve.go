@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/qanat-water/qanat/internal/door/mqtt"
@@ -58,6 +59,11 @@ func (c *serveCommand) Run(ctx context.Context) error {
 		return err
 	}
 	log.Info("serving", "portal", doors.url(conf), "mqtt", doors.mqtt.Addr().String(), "version", versionText(), "started_in", time.Since(began).Round(time.Millisecond))
+	working, stop := context.WithCancel(ctx)
+	var work sync.WaitGroup
+	work.Go(func() { h.jobs(working, log) })
+	defer work.Wait()
+	defer stop()
 	return doors.run(ctx)
 }
 

@@ -18,6 +18,8 @@ type verifyCommand struct {
 	where
 	JSON  bool `help:"Print the report as JSON."`
 	Quiet bool `help:"Print nothing but the result." short:"q"`
+
+	Rebuild bool `help:"First make documents and indexes again from the entries. For a database whose derived tables were lost; entries are never touched."`
 }
 
 // Run checks everything and exits with 1 when anything is wrong.
@@ -27,6 +29,11 @@ func (c *verifyCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer h.Close()
+	if c.Rebuild {
+		if err := h.ledger.Rebuild(ctx, c.progress("rebuilt documents")); err != nil {
+			return err
+		}
+	}
 	began := time.Now()
 	report, err := h.ledger.Verify(ctx, c.progress("entries and documents"))
 	if err != nil {
