@@ -104,7 +104,6 @@ func (s *server) membershipDelete(ctx context.Context, actor ledger.Actor, in *B
 
 type inviteRequest struct {
 	ByID
-	Host string `header:"Host"`
 	Body struct {
 		Branch string `json:"branch" format:"uuid"`
 		Group  string `json:"group" doc:"admins, managers, viewers, members, or team:<id>"`
@@ -123,7 +122,7 @@ func (s *server) invite(ctx context.Context, actor ledger.Actor, in *inviteReque
 		return nil, err
 	}
 	token, _, err := s.People.Invite(ctx, actor, org.Invitation{Branch: in.Body.Branch, Group: in.Body.Group, Name: in.Body.Name, Email: in.Body.Email})
-	return body(Link{URL: s.publicURL(in.Host) + "/welcome#" + token.Text}, err)
+	return body(Link{URL: s.publicURL(ctx) + "/welcome#" + token.Text}, err)
 }
 
 // inOrganization answers not-found for an organization that the actor cannot see.
@@ -144,10 +143,12 @@ func (s *server) invitationDelete(ctx context.Context, actor ledger.Actor, in *B
 	return done(s.People.Withdraw(ctx, actor, in.ID))
 }
 
-// publicURL is how people and phones reach this server.
-func (s *server) publicURL(host string) string {
+// publicURL is how people and phones reach this server: as it is configured, else
+// as this request has reached it.
+func (s *server) publicURL(ctx context.Context) string {
 	if s.PublicURL != "" {
 		return strings.TrimSuffix(s.PublicURL, "/")
 	}
+	host, _ := ctx.Value(hostKey).(string)
 	return "https://" + host
 }

@@ -175,7 +175,6 @@ func (s *server) phones(ctx context.Context, actor ledger.Actor, in *InOrg) (*Bo
 }
 
 type phoneRequest struct {
-	Host string `header:"Host"`
 	Body struct {
 		Org     string `json:"org" format:"uuid"`
 		Account string `json:"account" format:"uuid" doc:"the person who will send in"`
@@ -196,7 +195,7 @@ func (s *server) phoneCreate(ctx context.Context, actor ledger.Actor, in *phoneR
 		return nil, err
 	}
 	doc.Body.TokenHash = ""
-	address, picture, err := s.Collect(s.publicURL(in.Host), token, in.Body.Org)
+	address, picture, err := s.Collect(s.publicURL(ctx), token, in.Body.Org)
 	return body(NewPhone{Phone: doc, URL: address, QR: picture}, err)
 }
 

@@ -143,6 +143,7 @@ const (
 	visitKey key = iota
 	tokenKey
 	requestKey
+	hostKey
 )
 
 // guarded is what every request goes through: limits, origin, who, one log line.
@@ -189,6 +190,7 @@ func (s *server) guarded(next http.Handler) http.Handler {
 		visit := account.Visit{Door: "web", From: from, Agent: r.UserAgent()[:min(len(r.UserAgent()), maxAgentLen)]}
 		ctx := context.WithValue(r.Context(), visitKey, visit)
 		ctx = context.WithValue(ctx, requestKey, e)
+		ctx = context.WithValue(ctx, hostKey, r.Host)
 		if c, err := r.Cookie(cookieName); err == nil {
 			ctx = context.WithValue(ctx, tokenKey, c.Value)
 		}
