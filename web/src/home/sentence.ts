@@ -5,7 +5,7 @@ import type { TimelineItem, Tone } from '@/ui'
 const nouns: Record<string, [one: string, many: string]> = {
   site: ['site', 'sites'], response: ['response', 'responses'], submission: ['submission', 'submissions'], survey: ['survey', 'surveys'], form: ['form', 'forms'],
   deployment: ['deployment', 'deployments'], device: ['device', 'devices'], phone: ['phone', 'phones'], membership: ['membership', 'memberships'], invitation: ['invitation', 'invitations'],
-  branch: ['branch', 'branches'], team: ['team', 'teams'], account: ['account', 'accounts'], site_import: ['import', 'imports'], site_type: ['site type', 'site types'], access_grant: ['grant', 'grants'],
+  branch: ['branch', 'branches'], team: ['team', 'teams'], account: ['account', 'accounts'], site_import: ['import', 'imports'], site_type: ['site type', 'site types'], access_grant: ['grant', 'grants'], credential: ['credential', 'credentials'], session: ['session', 'sessions'],
 }
 const icons: Record<string, LucideIcon> = { site: MapPin, site_import: MapPin, response: ClipboardList, submission: ClipboardList, survey: FilePen, form: FilePen, device: Radio, phone: Radio, membership: Users, branch: Users, team: Users, invitation: KeyRound, account: KeyRound, access_grant: KeyRound }
 const verbs: Record<string, string> = { create: 'added', update: 'changed', delete: 'deleted', undelete: 'restored', undo: 'undid a change of' }

@@ -7,7 +7,7 @@ const { org } = useSession()
 /** The site types of the organization; the answer may be a list or a page. */
 export function useSiteTypes() {
   const query = useQuery((s) => get<SiteType[] | Page<SiteType>>('/site-types', { org: org.value.id }, s), [() => org.value.id])
-  const types = computed(() => (Array.isArray(query.data.value) ? query.data.value : (query.data.value?.items ?? [])))
+  const types = computed(() => (Array.isArray(query.data.value) ? query.data.value : (query.data.value?.items ?? [])).map((t) => ({ ...t, properties: t.properties ?? [] })))
   const named = computed(() => new Map(types.value.map((t) => [t.key, t])))
   return { types, named, loading: query.loading, error: query.error }
 }

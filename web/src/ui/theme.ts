@@ -21,3 +21,8 @@ export function chooseTheme(next: Theme) {
 export function applyTheme() {
   watchEffect(() => { document.documentElement.dataset.theme = scheme.value }, { flush: 'sync' })
 }
+
+const written = () => (typeof document !== 'undefined' && document.documentElement.dir === 'rtl' ? 'rtl' : 'ltr')
+/** The direction of the page's writing, for parts that have to know it (arrow keys in tabs and menus). */
+export const direction = ref<'ltr' | 'rtl'>(written())
+if (typeof MutationObserver !== 'undefined') new MutationObserver(() => { direction.value = written() }).observe(document.documentElement, { attributeFilter: ['dir'] })
