@@ -66,7 +66,8 @@ type answer struct {
 
 func newSession(d *Door, conn *tls.Conn, address string) *session {
 	s := &session{door: d, conn: conn, address: address, r: bufio.NewReaderSize(conn, 4096)}
-	s.ctx, s.cancel = context.WithCancel(d.ctx)
+	// Not the door's context: a session ends by end, which says why before it cancels.
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
 
@@ -85,6 +86,8 @@ func (s *session) open() bool {
 	d := s.door
 	deadline := time.Now().Add(d.c.Opening)
 	_ = s.conn.SetDeadline(deadline)
+	wake := context.AfterFunc(d.ctx, func() { _ = s.conn.SetReadDeadline(time.Now()) })
+	defer wake()
 	h, err := readHeader(s.r, d.c.PacketLimit)
 	if err == nil {
 		s.body, err = readBody(s.r, h.length, s.body)
@@ -209,6 +212,7 @@ func (s *session) failedConnect(err error) {
 			s.version = version311
 			s.deny(b.code, "")
 		}
+	case s.door.ctx.Err() != nil: // the door closes
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		s.door.refuse(s.seen(refusal.Slow, "CONNECT did not come in time"))
 	case errors.Is(err, io.ErrUnexpectedEOF):
@@ -234,6 +238,10 @@ func (s *session) run() {
 	d := s.door
 	d.metrics.sessions.Add(1)
 	_ = s.conn.SetDeadline(time.Time{})
+	if s.ctx.Err() != nil { // ended since open: end's deadlines were just lifted
+		_ = s.conn.SetReadDeadline(time.Now())
+		_ = s.conn.NetConn().SetWriteDeadline(time.Now().Add(time.Second))
+	}
 	over := time.AfterFunc(s.who.Until.Sub(d.c.Clock.Now()), func() {
 		d.refuse(s.seen(refusal.Expired, "Its session was ended"))
 		s.end(codeNotAuthorized, "The certificate's time is over")

@@ -82,8 +82,7 @@ func open(ctx context.Context, l *ledger.Ledger, v *vault.Vault, now time.Time, 
 		return nil, err
 	}
 	root := Root{Purpose: purpose, Certificate: a.certificate.Raw, Key: v.Seal(sealPurpose, key, a.certificate.Raw)}
-	actor := ledger.Actor{ID: "system", Kind: "system", Name: "Qanat", Door: "cli"}
-	err = l.Write(ctx, actor, "The certificate authority begins", func(tx *ledger.Tx) error {
+	err = l.Write(ctx, ledger.System("certificate authority"), "The certificate authority begins", func(tx *ledger.Tx) error {
 		_, err := Noun.Create(tx, "", "", root)
 		return err
 	})

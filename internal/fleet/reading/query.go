@@ -335,3 +335,40 @@ func (s *Store) Count(ctx context.Context, device string) (n int64, err error) {
 	})
 	return n, err
 }
+
+// Stored is a reading as it is kept.
+type Stored struct {
+	Channel  string  `json:"channel"`
+	TS       int64   `json:"ts"`
+	Value    float64 `json:"value"`
+	Received int64   `json:"received"`
+}
+
+// Each settles, then gives every reading of a device, corrections included, by
+// channel and time: for an export. fn must not keep it waiting for long.
+func (s *Store) Each(ctx context.Context, device string, fn func(Stored) error) error {
+	if err := s.Settle(ctx); err != nil {
+		return err
+	}
+	return s.db.Read(ctx, func(q *store.Q) error {
+		series, err := seriesOf(q, device)
+		if err != nil {
+			return err
+		}
+		for _, one := range series {
+			rows := q.Query(`SELECT ts, value, received FROM reading WHERE series = $1 ORDER BY ts, received`, one.id)
+			for rows.Next() && err == nil {
+				r := Stored{Channel: one.Name}
+				rows.Scan(&r.TS, &r.Value, &r.Received)
+				err = fn(r)
+			}
+			if closed := rows.Close(); err == nil {
+				err = closed
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -83,6 +83,13 @@ func TestReadingsOnceWithCorrections(t *testing.T) {
 			t.Errorf("new channels: %s", got)
 		}
 		mu.Unlock()
+		var kept []string
+		if err := s.Each(ctx, "pump-1", func(r Stored) error {
+			kept = append(kept, fmt.Sprintf("%s %v", r.Channel, r.Value))
+			return nil
+		}); err != nil || fmt.Sprint(kept) != "[flow 9 flow 1.5 flow 2.5 flow 2.25 level 7]" {
+			t.Errorf("each: %v (%v)", kept, err)
+		}
 		if seen, err := s.LastSeen(ctx, "pump-1"); err != nil || !seen.Equal(noon.Add(6*time.Second)) {
 			t.Errorf("last seen: got %s (%v), want noon + 6 s", seen, err)
 		}

@@ -62,9 +62,31 @@ func NewWith(t testing.TB, db *store.Store, c clock.Clock, readings reading.Conf
 	v, err := vault.New([]byte("0123456789abcdef0123456789abcdef"))
 	must(err)
 	f := &Fleet{Store: db, t: t}
-	f.Ledger, err = ledger.Open(ctx, ledger.Config{Store: db, Vault: v, Clock: c, Nouns: append([]ledger.Kind{ca.Noun, device.Noun}, nouns...), Origin: "test.example/qanat"})
+	f.Ledger, err = ledger.Open(ctx, ledger.Config{Store: db, Vault: v, Clock: c, Nouns: append(Nouns(), nouns...), Origin: "test.example/qanat"})
 	must(err)
 	t.Cleanup(func() { _ = f.Ledger.Close() })
+	return f.over(v, c, readings)
+}
+
+// Over opens a fleet over a ledger that is open already, with Nouns among its nouns.
+func Over(t testing.TB, l *ledger.Ledger, v *vault.Vault, c clock.Clock) *Fleet {
+	t.Helper()
+	return (&Fleet{Store: l.Store(), Ledger: l, t: t}).over(v, c, reading.Config{})
+}
+
+// Nouns are the nouns of a fleet.
+func Nouns() []ledger.Kind { return []ledger.Kind{ca.Noun, device.Noun} }
+
+func (f *Fleet) over(v *vault.Vault, c clock.Clock, readings reading.Config) *Fleet {
+	t, db, ctx := f.t, f.Store, context.Background()
+	t.Helper()
+	var err error
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	f.CA, err = ca.Open(ctx, f.Ledger, v, c)
 	must(err)
 	readings.Store, readings.Clock = db, c
