@@ -67,10 +67,15 @@ type world struct {
 
 func newWorld(t testing.TB, openStore func() *store.Store) *world {
 	t.Helper()
+	return newWorldIn(t, filepath.Join(t.TempDir(), "checkpoints"), openStore)
+}
+
+// newWorldIn is newWorld with a directory for the checkpoints.
+func newWorldIn(t testing.TB, dir string, openStore func() *store.Store) *world {
+	t.Helper()
 	v, err := vault.New([]byte("a master key of 32 bytes for test"[:32]))
 	check(t, err)
 	w := &world{t: t, clock: clock.NewManual(time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC))}
-	dir := filepath.Join(t.TempDir(), "checkpoints")
 	w.reopen = func() (*ledger.Ledger, error) {
 		return ledger.Open(ctx, ledger.Config{Store: w.store, Vault: v, Clock: w.clock, Nouns: []ledger.Kind{wells, secrets}, Origin: "test.example/qanat", CheckpointDir: dir})
 	}
