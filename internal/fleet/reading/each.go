@@ -18,6 +18,9 @@ type Raw struct {
 // Each goes through all readings of a device, by channel and time, corrections
 // included, a page at a time so that a long export holds no snapshot.
 func (s *Store) Each(ctx context.Context, device string, fn func(Raw) error) error {
+	if err := s.Settle(ctx); err != nil { // what is only in the log yet belongs to it too
+		return err
+	}
 	var all []numbered
 	err := s.db.Read(ctx, func(q *store.Q) (err error) {
 		all, err = seriesOf(q, device)

@@ -84,7 +84,7 @@ func TestReadingsOnceWithCorrections(t *testing.T) {
 		}
 		mu.Unlock()
 		var kept []string
-		if err := s.Each(ctx, "pump-1", func(r Stored) error {
+		if err := s.Each(ctx, "pump-1", func(r Raw) error {
 			kept = append(kept, fmt.Sprintf("%s %v", r.Channel, r.Value))
 			return nil
 		}); err != nil || fmt.Sprint(kept) != "[flow 9 flow 1.5 flow 2.5 flow 2.25 level 7]" {
