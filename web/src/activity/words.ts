@@ -29,6 +29,10 @@ export const deed = (entry: Pick<Entry, 'verb' | 'kind'>, title = '') => `${past
 /** "imported 11,409 sites", "added 3 phones and 1 site". */
 export function deeds(act: Act): string {
   if (act.entries <= 1) return deed(act.entry, act.title)
+  // A submission always comes with its response, and a form's first version with its survey: one deed each.
+  const only = (...kinds: string[]) => act.entries === kinds.length && kinds.every((k) => act.kinds?.[k] === 1)
+  if (only('submission', 'response')) return 'sent in a response'
+  if (only('form', 'survey')) return act.entry.verb === 'create' ? `added survey ${act.title ?? ''}`.trim() : `uploaded a version of survey ${act.title ?? ''}`.trim()
   const counted = Object.entries(act.kinds ?? {}).sort((a, b) => b[1] - a[1])
   const imported = act.kinds?.site_import && act.kinds.site
   const verb = imported ? 'imported' : (past[act.entry.verb] ?? act.entry.verb)

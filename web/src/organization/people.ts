@@ -44,6 +44,8 @@ export function usePeople() {
   ])
   const names = computed(() => new Map(principals.value.map((p) => [p.value, p.label])))
   const principalName = (principal: string) => names.value.get(principal) ?? (principal === 'everyone' ? 'Everyone' : `Unknown (${principal.split(':')[0]})`)
+  /** The name of an account, branch, team or principal; nothing for what is none of these. */
+  const nameOf = (id: string) => names.value.get(id) ?? (personName(id) || branchName(id) || teams.value.find((t) => t.id === id)?.body.name || undefined)
   const branchOptions = computed(() => branches.value.map((b) => ({ value: b.id, label: branchName(b.id) })))
-  return { org, structure, members, branches, teams, people, principals, branchOptions, branchName, personName, principalName }
+  return { org, structure, members, branches, teams, people, principals, branchOptions, branchName, personName, principalName, nameOf }
 }
