@@ -1,3 +1,5 @@
+import type { Difference } from './types'
+
 /** A JSON value as a person reads it. */
 export function show(value: unknown): string {
   if (value === undefined || value === null || value === '') return '–'
@@ -25,4 +27,19 @@ export function placeName(pointer: string): string {
   if (!parts.length) return 'Everything'
   parts[0] = parts[0]!.charAt(0).toUpperCase() + parts[0]!.slice(1)
   return parts.join(' › ')
+}
+
+const nothing = (value: unknown) => value === undefined || value === null || value === ''
+const plain = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
+const place = (value: unknown) => plain(value) && 'lat' in value && 'lon' in value
+
+/** Differences as people read them: an object that came or went as a whole is told place by place, and nothing-to-nothing is left out. */
+export function told(differences: Difference[]): Difference[] {
+  return differences.flatMap((d) => {
+    if (nothing(d.old) && nothing(d.new)) return []
+    const whole = (plain(d.new) && nothing(d.old)) || (plain(d.old) && nothing(d.new)) || (plain(d.old) && plain(d.new))
+    if (!whole || place(d.new) || place(d.old)) return [d]
+    const [old, now] = [plain(d.old) ? d.old : {}, plain(d.new) ? d.new : {}]
+    return told([...new Set([...Object.keys(old), ...Object.keys(now)])].filter((k) => JSON.stringify(old[k]) !== JSON.stringify(now[k])).map((k) => ({ path: `${d.path}/${k.replaceAll('~', '~0').replaceAll('/', '~1')}`, old: old[k], new: now[k] })))
+  })
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { at, ProblemError, toProblem } from './problem'
-import { placeName, sentence, show } from './show'
+import { placeName, sentence, show, told } from './show'
 import { absolute, instant, relative } from './time'
 
 describe('show', () => {
@@ -8,6 +8,12 @@ describe('show', () => {
 })
 describe('placeName', () => {
   it.each([['/properties/pump_type', 'Properties › pump type'], ['/name', 'Name'], ['', 'Everything'], ['/a~1b/c~0d', 'A/b › c~d']])('%s as %s', (path, text) => expect(placeName(path)).toBe(text))
+})
+describe('told', () => {
+  it('tells what came as a whole place by place', () => expect(told([{ path: '/properties', new: { depth: 12, 'a/b': 'x' } }])).toEqual([{ path: '/properties/depth', old: undefined, new: 12 }, { path: '/properties/a~1b', old: undefined, new: 'x' }]))
+  it('keeps a location whole', () => expect(told([{ path: '/location', new: { lat: 1, lon: 2 } }])).toHaveLength(1))
+  it('leaves nothing-to-nothing out', () => expect(told([{ path: '/name', new: '' }])).toEqual([]))
+  it('keeps plain changes', () => expect(told([{ path: '/status', old: 'partly', new: 'functional' }])).toHaveLength(1))
 })
 describe('sentence', () => {
   it.each([['Sign in', 'Sign in.'], ['Really?', 'Really?'], ['Done.', 'Done.'], [undefined, '']])('%s', (a, b) => expect(sentence(a)).toBe(b))
