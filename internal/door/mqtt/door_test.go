@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"runtime/metrics"
 	"testing"
 	"time"
 
@@ -449,6 +450,7 @@ func BenchmarkDoor(b *testing.B) {
 			}
 			base := time.Now().Add(-30 * 24 * time.Hour).UnixMilli()
 			used := load.CPU()
+			heap := peakHeap(b)
 			b.ResetTimer()
 			r, err := load.Together(clients, func(i int) load.Job {
 				share := b.N / c.devices
@@ -471,6 +473,7 @@ func BenchmarkDoor(b *testing.B) {
 				b.Fatalf("%d of %d messages acknowledged: %v", r.Messages, b.N, err)
 			}
 			b.ReportMetric(float64((load.CPU()-used).Microseconds())/float64(b.N), "cpu-us/msg")
+			b.ReportMetric(heap(), "heap-MB")
 			b.ReportMetric(r.Rate(), "msg/s")
 			b.ReportMetric(3*r.Rate(), "readings/s")
 			b.ReportMetric(float64(r.Ack(0.5).Microseconds())/1000, "p50-ack-ms")
@@ -479,6 +482,27 @@ func BenchmarkDoor(b *testing.B) {
 			b.ReportMetric(float64(m.Values)/float64(m.Commits), "values/commit")
 		})
 	}
+}
+
+// peakHeap watches the heap until the function it gives is called, which tells the most it saw.
+func peakHeap(b *testing.B) func() float64 {
+	b.Helper()
+	stop, peak := make(chan struct{}), make(chan uint64)
+	go func() {
+		sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+		var most uint64
+		for {
+			metrics.Read(sample)
+			most = max(most, sample[0].Value.Uint64())
+			select {
+			case <-stop:
+				peak <- most
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	return func() float64 { close(stop); return float64(<-peak) / (1 << 20) }
 }
 
 // readingBarrier is a message whose commit comes after everything accepted before it.

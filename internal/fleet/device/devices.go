@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -331,15 +332,28 @@ func (d *Devices) Messages(ctx context.Context, actor ledger.Actor, id string) (
 }
 
 // RefusalsOf gives an organization's refused connections, the last first. Those
-// of nobody's certificates, org "", are for jobs of the server only.
+// of nobody's certificates belong to no organization: they are shown to the only
+// one of a server, and otherwise to jobs of the server.
 func (d *Devices) RefusalsOf(ctx context.Context, actor ledger.Actor, org string, limit int) ([]refusal.Row, error) {
+	var organizations int
 	err := d.c.Ledger.Read(ctx, func(r *ledger.Reader) error {
-		return access.Require(r, actor, access.See, access.Thing{Kind: "refusal", ID: org, Org: org, Branch: org})
+		if err := access.Require(r, actor, access.See, access.Thing{Kind: "refusal", ID: org, Org: org, Branch: org}); err != nil {
+			return err
+		}
+		_, err := r.Row([]any{&organizations}, `SELECT count(*) FROM branch WHERE parent = ''`)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return d.c.Refusals.List(ctx, org, limit)
+	rows, err := d.c.Refusals.List(ctx, org, limit)
+	if err != nil || organizations != 1 || org == "" {
+		return rows, err
+	}
+	nobodys, err := d.c.Refusals.List(ctx, "", limit)
+	rows = append(rows, nobodys...)
+	slices.SortFunc(rows, func(a, b refusal.Row) int { return b.Last.Compare(a.Last) })
+	return rows[:min(len(rows), limit)], err
 }
 
 // prefix is the part of an address that one sender can hardly leave: a host in

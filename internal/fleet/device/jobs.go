@@ -11,8 +11,9 @@ import (
 )
 
 // OnChange has fn called soon after a device's document changed, by whatever way
-// and on whatever node. A door ends the sessions of that device whose
-// certificate holds says no to.
+// and on whatever node. A door finds its session of that device, then asks holds
+// whether its certificate is still good, and ends it if not. holds is for use
+// during the call only.
 func (d *Devices) OnChange(fn func(device string, holds func(fingerprint string) bool)) {
 	d.hooks.Lock()
 	defer d.hooks.Unlock()
@@ -35,17 +36,21 @@ func (d *Devices) tellDoors(ctx context.Context) {
 	}
 }
 
+// tell lets the doors ask. The register is read when they do, after they have
+// found their session: an answer from before could be older than the session.
 func (d *Devices) tell(ctx context.Context, id string) error {
-	var doc ledger.Doc[Device]
-	err := d.c.Ledger.Read(ctx, func(r *ledger.Reader) (err error) {
-		doc, err = Noun.Get(r, id)
-		return err
-	})
-	holds := doc.Body.holds
-	if fault.KindOf(err) == fault.NotFound {
-		holds = func(string) bool { return false }
-	} else if err != nil {
-		return err
+	var failed error
+	holds := func(fingerprint string) bool {
+		var doc ledger.Doc[Device]
+		err := d.c.Ledger.Read(ctx, func(r *ledger.Reader) (err error) {
+			doc, err = Noun.Get(r, id)
+			return err
+		})
+		if err != nil && fault.KindOf(err) != fault.NotFound {
+			failed = err // asked again soon
+			return true
+		}
+		return err == nil && doc.Body.holds(fingerprint)
 	}
 	d.hooks.Lock()
 	fns := d.hooks.fns
@@ -53,7 +58,7 @@ func (d *Devices) tell(ctx context.Context, id string) error {
 	for _, fn := range fns {
 		fn(id, holds)
 	}
-	return nil
+	return failed
 }
 
 // followEvery is how often a node looks for what others wrote.

@@ -13,6 +13,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -89,13 +90,14 @@ func (f *Fleet) over(v *vault.Vault, c clock.Clock, readings reading.Config) *Fl
 	}
 	f.CA, err = ca.Open(ctx, f.Ledger, v, c)
 	must(err)
-	readings.Store, readings.Clock = db, c
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	readings.Store, readings.Clock, readings.Log = db, c, log
 	readings.NewChannels = func(id string, channels []reading.Channel) { f.Devices.Appeared(id, channels) }
 	f.Readings, err = reading.Open(ctx, readings)
 	must(err)
-	f.Refusals, err = refusal.Open(ctx, db, c, nil)
+	f.Refusals, err = refusal.Open(ctx, db, c, log)
 	must(err)
-	f.Devices = device.Open(device.Config{Ledger: f.Ledger, Vault: v, CA: f.CA, Readings: f.Readings, Refusals: f.Refusals, SlowClaim: 20 * time.Millisecond})
+	f.Devices = device.Open(device.Config{Ledger: f.Ledger, Vault: v, CA: f.CA, Readings: f.Readings, Refusals: f.Refusals, SlowClaim: 20 * time.Millisecond, Log: log})
 	t.Cleanup(f.Refusals.Close)
 	t.Cleanup(f.Devices.Close)
 	t.Cleanup(f.Readings.Close)
