@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 
 	"github.com/pelletier/go-toml/v2"
@@ -48,6 +49,16 @@ type config struct {
 			Root string `toml:"root"`
 		} `toml:"acme"`
 	} `toml:"tls"`
+}
+
+// names are all that the doors' certificates are for: what is configured, and the
+// host of the server's own address.
+func (c config) names() []string {
+	all := c.Names
+	if u, err := url.Parse(c.URL); err == nil && u.Hostname() != "" {
+		all = append(all, u.Hostname())
+	}
+	return all
 }
 
 func readConfig(path string) (config, error) {

@@ -71,7 +71,7 @@ func nouns() []ledger.Kind {
 
 // openLedger opens the base and the ledger: all that verification needs. The
 // lock keeps a second process from the same directory.
-func openLedger(ctx context.Context, w where, log *slog.Logger) (h *house, err error) {
+func openLedger(ctx context.Context, w where, inspect bool, log *slog.Logger) (h *house, err error) {
 	h = &house{}
 	defer func() {
 		if err != nil {
@@ -103,7 +103,7 @@ func openLedger(ctx context.Context, w where, log *slog.Logger) (h *house, err e
 		return h, err
 	}
 	h.ledger, err = ledger.Open(ctx, ledger.Config{
-		Store: h.store, Vault: h.vault, Nouns: nouns(), Origin: origin(h.vault), CheckpointDir: filepath.Join(w.Data, "checkpoints"), Log: log,
+		Store: h.store, Vault: h.vault, Nouns: nouns(), Origin: origin(h.vault), CheckpointDir: filepath.Join(w.Data, "checkpoints"), Inspect: inspect, Log: log,
 	})
 	if err != nil {
 		return h, err
@@ -120,7 +120,7 @@ func origin(v *vault.Vault) string {
 
 // openHouse opens everything up to the doors.
 func openHouse(ctx context.Context, w where, name string, log *slog.Logger) (h *house, err error) {
-	if h, err = openLedger(ctx, w, log); err != nil {
+	if h, err = openLedger(ctx, w, false, log); err != nil {
 		return nil, err
 	}
 	defer func() {

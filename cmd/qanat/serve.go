@@ -38,7 +38,12 @@ const (
 	idleTime         = 2 * time.Minute
 	maxHeaderBytes   = 32 << 10
 	streamsPerClient = 100
-	goodbyeTime      = 15 * time.Second
+	// Requests of one address at the phones' door: an office sends its day's forms from one.
+	phonePerSecond = 50
+	phoneBurst     = 500
+	addressesKnown = 100_000
+
+	goodbyeTime = 15 * time.Second
 )
 
 // Run serves until it is told to stop.
@@ -88,7 +93,7 @@ type doors struct {
 
 // openDoors listens; nothing is answered before run.
 func (h *house) openDoors(ctx context.Context, conf config, data string, log *slog.Logger) (*doors, error) {
-	certificates := h.ca.Doors(conf.Names...)
+	certificates := h.ca.Doors(conf.names()...)
 	if err := os.WriteFile(filepath.Join(data, "ca.pem"), []byte(h.ca.DoorRoot()), 0o644); err != nil { // #nosec G306 -- a public certificate
 		return nil, err
 	}
@@ -129,7 +134,7 @@ func (h *house) handler(conf config, d *doors, log *slog.Logger) http.Handler {
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/api/", api)
-	mux.Handle(openrosa.Prefix, openrosa.New(openrosa.Config{Surveys: h.surveys, Responses: h.responses, Log: log}))
+	mux.Handle(openrosa.Prefix, openrosa.New(openrosa.Config{Surveys: h.surveys, Responses: h.responses, Log: log, Rate: guard.NewRate(phonePerSecond, phoneBurst, addressesKnown)}))
 	mux.Handle("/", portal.Handler())
 	return portal.Headers(mux)
 }

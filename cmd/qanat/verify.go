@@ -24,7 +24,7 @@ type verifyCommand struct {
 
 // Run checks everything and exits with 1 when anything is wrong.
 func (c *verifyCommand) Run(ctx context.Context) error {
-	h, err := openLedger(ctx, c.where, newLog("warn"))
+	h, err := openLedger(ctx, c.where, true, newLog("warn"))
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,8 @@
 //   - An entry's content is sealed with a key of its own document. The tree hashes
 //     the sealed bytes, so a destroyed key takes the content and leaves the proof.
 //   - Every rule of a noun holds for every write, undo included.
-//   - Documents and index tables can be rebuilt from entries at any time.
+//   - Index tables, and the content of documents, can be rebuilt from entries at any
+//     time. The rows of documents must be there: they hold the only copy of their keys.
 //
 // Limits: a document's content is at most MaxBody bytes of JSON; whatever is
 // larger is a blob. One server process, or on PostgreSQL all of them together,
@@ -70,7 +71,9 @@ type Config struct {
 	CheckpointDir string
 	// CheckpointEvery is the longest time between a change and its checkpoint; 0 is a minute.
 	CheckpointEvery time.Duration
-	Log             *slog.Logger
+	// Inspect opens a ledger that would be refused, for Verify alone: nothing can be written to it.
+	Inspect bool
+	Log     *slog.Logger
 }
 
 // Ledger is an open ledger.
@@ -88,6 +91,8 @@ type Ledger struct {
 	done    sync.WaitGroup
 	close   sync.Once
 	heard   watchers
+
+	refused error // why it was opened for inspection only
 
 	head *head // of the writer goroutine: the tree's right edge; nil when it must be read again
 }
@@ -132,7 +137,11 @@ func Open(ctx context.Context, c Config) (*Ledger, error) {
 	}
 	l.signer = signer
 	if err := l.descends(ctx); err != nil {
-		return nil, err
+		if !c.Inspect || fault.KindOf(err) != fault.Conflict {
+			return nil, err
+		}
+		l.refused = err
+		return l, nil
 	}
 	for _, k := range l.order {
 		if err := l.ensureIndex(ctx, k); err != nil {
@@ -149,6 +158,9 @@ func Open(ctx context.Context, c Config) (*Ledger, error) {
 func (l *Ledger) Close() error {
 	l.close.Do(func() { close(l.closing) })
 	l.done.Wait()
+	if l.refused != nil {
+		return nil // nothing is signed for a ledger that is not what was promised
+	}
 	return l.Checkpoint(context.Background())
 }
 
@@ -159,6 +171,9 @@ func (l *Ledger) Close() error {
 func (l *Ledger) Write(ctx context.Context, actor Actor, reason string, fn func(*Tx) error) error {
 	if actor.Kind == "" {
 		return errors.New("ledger: a write without an actor")
+	}
+	if l.refused != nil {
+		return l.refused
 	}
 	if len(reason) > maxReason {
 		return fault.Newf(fault.TooLarge, "reason.size", "The reason is longer than %d characters", maxReason).WithMend("Write less")

@@ -46,6 +46,9 @@ type verifier struct {
 func (l *Ledger) Verify(ctx context.Context, progress func(done, total int64)) (Report, error) {
 	v := &verifier{ledger: l, progress: progress}
 	v.report.Problems = []Problem{}
+	if l.refused != nil {
+		v.found("checkpoint file", "%v", l.refused)
+	}
 	err := l.store.Read(ctx, func(q *store.Q) error {
 		v.q = q
 		for _, step := range []func() error{v.size, v.entries, v.checkpoints, v.documents, v.indexes} {

@@ -16,11 +16,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/qanat-water/qanat/internal/base/fault"
 	"github.com/qanat-water/qanat/internal/field/response"
 	"github.com/qanat-water/qanat/internal/field/survey"
+	"github.com/qanat-water/qanat/internal/guard"
 	"github.com/qanat-water/qanat/internal/ledger"
 )
 
@@ -32,6 +34,7 @@ type Config struct {
 	Surveys   *survey.Service
 	Responses *response.Service
 	Log       *slog.Logger // nil: none
+	Rate      *guard.Rate  // requests of one address; nil: no limit
 	Limits    Limits       // zero values: the defaults
 }
 
@@ -128,6 +131,12 @@ func (d *door) handler(strict bool, fn func(*visit) error) http.Handler {
 
 // enter checks the protocol and the token, in this order, as ODK Central does.
 func (d *door) enter(v *visit, strict bool) error {
+	if d.Rate != nil {
+		if ok, wait := d.Rate.Allow(guard.Address(v.r.RemoteAddr)); !ok {
+			v.w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
+			return fault.New(fault.TooMany, "openrosa.rate", "Too many requests from your address").WithMend("Wait a moment; what was not sent stays on the phone")
+		}
+	}
 	if strict && v.r.Header.Get("X-OpenRosa-Version") != "1.0" {
 		return fault.New(fault.Invalid, "openrosa.version", "The header X-OpenRosa-Version: 1.0 is missing").WithMend("Use a form app that speaks OpenRosa 1.0, such as ODK Collect")
 	}

@@ -125,6 +125,16 @@ func (s *server) invite(ctx context.Context, actor ledger.Actor, in *inviteReque
 	return body(Link{URL: s.publicURL(ctx) + "/welcome#" + token.Text}, err)
 }
 
+type memberRequest struct {
+	ByID
+	Person string `path:"person" format:"uuid"`
+}
+
+func (s *server) signInLink(ctx context.Context, actor ledger.Actor, in *memberRequest) (*Body[Link], error) {
+	token, err := s.People.SignInLink(ctx, actor, in.ID, in.Person)
+	return body(Link{URL: s.publicURL(ctx) + "/welcome#" + token.Text}, err)
+}
+
 // inOrganization answers not-found for an organization that the actor cannot see.
 func (s *server) inOrganization(ctx context.Context, actor ledger.Actor, organization string) error {
 	_, err := s.People.Tree(ctx, actor, organization)

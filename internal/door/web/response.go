@@ -158,6 +158,17 @@ func (s *server) step(do func(ctx context.Context, actor ledger.Actor, id string
 	}
 }
 
+type startRequest struct {
+	ByID
+	Body struct {
+		Answers map[string]any `json:"answers,omitempty"`
+	}
+}
+
+func (s *server) responseStart(ctx context.Context, actor ledger.Actor, in *startRequest) (*Tagged[ledger.Doc[response.Response]], error) {
+	return document(s.Responses.Start(ctx, actor, in.ID, in.Body.Answers))
+}
+
 type stepRequest struct {
 	ByID
 	IfMatch

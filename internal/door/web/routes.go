@@ -39,6 +39,7 @@ func (s *server) routes() {
 	on(s, "GET /organizations/{id}/invitations", "Its open invitations", as(s, s.invitations))
 	on(s, "POST /organizations/{id}/invitations", "Invite somebody; the link is shown once", as(s, s.invite))
 	on(s, "GET /organizations/{id}/export", "Everything of an organization, history included, as one archive", as(s, s.export))
+	on(s, "POST /organizations/{id}/members/{person}/sign-in-link", "A one-time link for a member who lost the password", as(s, s.signInLink))
 	on(s, "DELETE /invitations/{id}", "Withdraw an invitation", as(s, s.invitationDelete))
 	on(s, "POST /branches", "Make a branch", as(s, s.branchCreate))
 	on(s, "PUT /branches/{id}", "Rename or move a branch", as(s, s.branchUpdate))
@@ -48,6 +49,10 @@ func (s *server) routes() {
 	on(s, "POST /memberships", "Put a person into a group", as(s, s.membershipCreate))
 	on(s, "PUT /memberships/{id}", "Change the group", as(s, s.membershipUpdate))
 	on(s, "DELETE /memberships/{id}", "Take a person out of a group", as(s, s.membershipDelete))
+
+	on(s, "GET /grants", "Grants on one thing", as(s, s.grants))
+	on(s, "POST /grants", "Give a right on one thing", as(s, s.grantCreate))
+	on(s, "DELETE /grants/{id}", "Take a grant back", as(s, s.grantDelete))
 
 	on(s, "GET /site-types", "Types of sites with their properties", as(s, s.siteTypes))
 	on(s, "GET /sites", "Sites that I may see", as(s, s.sites))
@@ -74,6 +79,8 @@ func (s *server) routes() {
 	on(s, "POST /surveys/{id}/form", "Add a version of its form", as(s, s.formUpload), upload(maxForm))
 	on(s, "GET /surveys/{id}/versions", "All versions of its form", as(s, s.formVersions))
 	on(s, "GET /forms/{id}/form.xml", "A version's exact XML", as(s, s.formXML))
+	on(s, "GET /forms/{id}/files", "A version's own files: pictures, lists", as(s, s.formFiles))
+	on(s, "PUT /forms/{id}/files/{name}", "Add one of its files", as(s, s.formFilePut), upload(maxImport))
 	on(s, "GET /surveys/{id}/deployments", "Its deployments", as(s, s.deployments))
 	on(s, "POST /surveys/{id}/deployments", "Put a survey to work", as(s, s.deploy))
 	on(s, "GET /deployments/{id}", "A deployment", as(s, s.deployment))
@@ -83,6 +90,7 @@ func (s *server) routes() {
 	on(s, "DELETE /phones/{id}", "Revoke a phone", as(s, s.phoneRevoke))
 
 	on(s, "GET /responses", "Responses", as(s, s.responses))
+	on(s, "POST /deployments/{id}/responses", "Begin a response in the portal", as(s, s.responseStart))
 	on(s, "GET /responses/{id}", "A response", as(s, s.response))
 	on(s, "PUT /responses/{id}", "Change answers or the site", as(s, s.responseUpdate))
 	on(s, "DELETE /responses/{id}", "Delete a response; it can be brought back", as(s, s.responseDelete))

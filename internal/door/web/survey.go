@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http"
@@ -125,6 +126,19 @@ func stream(content io.ReadCloser, mime, name string) *huma.StreamResponse {
 			panic(http.ErrAbortHandler) // a cut connection is the only way left to say so
 		}
 	}}
+}
+
+func (s *server) formFiles(ctx context.Context, actor ledger.Actor, in *ByID) (*Body[Page[ledger.Doc[survey.FormFile]]], error) {
+	return list(s.Surveys.Files(ctx, actor, in.ID))
+}
+
+type formFileUpload struct {
+	fileRequest
+	RawBody []byte `contentType:"application/octet-stream"`
+}
+
+func (s *server) formFilePut(ctx context.Context, actor ledger.Actor, in *formFileUpload) (*Tagged[ledger.Doc[survey.FormFile]], error) {
+	return document(s.Surveys.AddFile(ctx, actor, in.ID, in.Name, bytes.NewReader(in.RawBody)))
 }
 
 func (s *server) deployments(ctx context.Context, actor ledger.Actor, in *ByID) (*Body[Page[ledger.Doc[survey.Deployment]]], error) {
