@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -51,7 +52,7 @@ type file struct {
 
 // Handler serves the portal: its files by name, and its page for every other path.
 func Handler() http.Handler {
-	all := map[string]file{}
+	all := map[string]func() file{} // read and compressed when first asked for: starting is quick, and most files are never asked for
 	dist, err := fs.Sub(files, "dist")
 	if err != nil {
 		panic("portal: " + err.Error()) // the directory is embedded
@@ -60,11 +61,13 @@ func Handler() http.Handler {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		content, err := fs.ReadFile(dist, name)
-		if err != nil {
-			return err
-		}
-		all["/"+name] = pack(name, content)
+		all["/"+name] = sync.OnceValue(func() file {
+			content, err := fs.ReadFile(dist, name)
+			if err != nil {
+				panic("portal: " + err.Error()) // it is embedded
+			}
+			return pack(name, content)
+		})
 		return nil
 	})
 	if err != nil {
@@ -80,7 +83,7 @@ func Handler() http.Handler {
 			http.Error(w, "There are only pages here. The API is at /api/docs.", http.StatusMethodNotAllowed)
 			return
 		}
-		f, found := all[path.Clean(r.URL.Path)]
+		get, found := all[path.Clean(r.URL.Path)]
 		switch {
 		case found && strings.HasPrefix(r.URL.Path, "/assets/"):
 			w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
@@ -90,9 +93,10 @@ func Handler() http.Handler {
 			http.NotFound(w, r)
 			return
 		default:
-			f = page
+			get = page
 			w.Header().Set("Cache-Control", "no-store")
 		}
+		f := get()
 		w.Header().Set("Content-Type", f.mime)
 		w.Header().Add("Vary", "Accept-Encoding")
 		content := f.plain
