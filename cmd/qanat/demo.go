@@ -42,18 +42,18 @@ MQTT over mutual TLS after claiming their certificates. All of it stays on this 
 // demo is a running demo.
 type demo struct {
 	*house
-	memory  demoMemory
-	dir     string
-	url     string
-	net     sim.Net
-	mqtt    string
-	out     io.Writer
-	quiet   bool
-	began   time.Time
-	problem func(what string, err error) // of the simulated world, which goes on
+	memory   demoMemory
+	dir      string
+	url      string
+	net      sim.Net
+	mqtt     string // address of the device door
+	mqttName string // as devices are told
+	out      io.Writer
+	quiet    bool
+	began    time.Time
+	problem  func(what string, err error) // of the simulated world, which goes on
 
-	mu    sync.Mutex // of memory, while phones and devices are at work
-	ready chan struct{}
+	mu sync.Mutex // of memory, while phones and devices are at work
 }
 
 // demoMemory is what the simulated people, phones and devices remember from one
@@ -113,7 +113,7 @@ func (c *demoCommand) run(ctx context.Context, out io.Writer, seeded func(*demo)
 		err = errors.Join(err, <-ended)
 	}()
 	d.url = opened.url(conf)
-	d.mqtt = opened.mqtt.Addr().String()
+	d.mqtt, d.mqttName = opened.mqtt.Addr().String(), opened.deviceAddress(conf)
 	if err := d.reach(opened.web.Addr()); err != nil {
 		return err
 	}

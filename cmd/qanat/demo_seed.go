@@ -59,6 +59,9 @@ func (d *demo) seed(ctx context.Context, sites int) error {
 // resume goes on with a demo that was kept.
 func (d *demo) resume(ctx context.Context) error {
 	d.say("Going on with %s: %d phones, %d devices", d.dir, len(d.memory.Phones), len(d.memory.Devices))
+	for _, v := range d.memory.Devices {
+		v.MQTT = d.mqttName // the ports may be others today
+	}
 	return d.catchUp(ctx)
 }
 
@@ -103,7 +106,7 @@ func (d *demo) importSites(ctx context.Context, district *sim.District) error {
 const newBoreholes = `water_point_name,lat_deg,lon_deg,status,water_tech,install_year,served_households
 Chimwankhwazi Clinic 2,-15.91342,35.04411,functional,Afridev handpump,2025,60
 Kumponda Market 3,-15.93117,34.98320,functional,Afridev handpump,2025,85
-Likoswe School,35.06120,-15.89004,functional,Afridev handpump,2025,40
+Likoswe School,-15.89004,350.6120,functional,Afridev handpump,2025,40
 Nasawa Dambo,-15.95508,35.01772,functional,Afridev handpump,twenty-five,55
 Gulumba,-15.90239,34.96114,partly functional,Solar pump with kiosk,2025,210
 `

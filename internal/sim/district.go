@@ -165,7 +165,10 @@ func (d *District) villages(r *rand.Rand, centres []place, lines []line, n int) 
 	for try := 0; len(all) < n && try < 200*n; try++ {
 		at, along := lines[r.IntN(len(lines))].at(r.Float64())
 		off := 0.55 * r.NormFloat64()
-		if r.Float64() < 0.2 { // some live far from the road
+		if try < len(centres) { // every area has a trading centre
+			at, off = centres[try], 0
+		}
+		if try >= len(centres) && r.Float64() < 0.2 { // some live far from the road
 			off = 2.4 * r.NormFloat64()
 		}
 		v := village{at: place{at.x - along.y*off, at.y + along.x*off}, along: along, weight: math.Exp(0.55 * r.NormFloat64())}

@@ -9,9 +9,11 @@ import (
 	"math/rand/v2"
 )
 
+// Shapes are placed on 480 by 640 points; the picture has fewer pixels.
 const (
 	photoWidth  = 480
 	photoHeight = 640
+	pixels      = 0.75 // a point
 )
 
 // canvas is a picture that is painted with simple shapes and some grain.
@@ -20,37 +22,47 @@ type canvas struct {
 	r *rand.Rand
 }
 
-func (c canvas) fill(inside func(x, y float64) bool, of color.RGBA) {
-	for y := range photoHeight {
-		for x := range photoWidth {
-			if inside(float64(x), float64(y)) {
-				grain := int(c.r.Uint32()%15) - 7
-				at := c.PixOffset(x, y)
-				for i, v := range [3]uint8{of.R, of.G, of.B} {
-					c.Pix[at+i] = uint8(max(0, min(255, int(v)+grain))) // #nosec G115 -- clamped
-				}
-				c.Pix[at+3] = 255
+// shape is an area and the box around it.
+type shape struct {
+	x0, y0, x1, y1 float64
+	inside         func(x, y float64) bool // nil: the whole box
+}
+
+func (c canvas) fill(s shape, of color.RGBA) {
+	grain := c.r.Uint32()
+	for y := max(0, int(s.y0*pixels)); y <= min(c.Rect.Dy()-1, int(s.y1*pixels)); y++ {
+		for x := max(0, int(s.x0*pixels)); x <= min(c.Rect.Dx()-1, int(s.x1*pixels)); x++ {
+			if s.inside != nil && !s.inside(float64(x)/pixels, float64(y)/pixels) {
+				continue
 			}
+			grain = grain*1664525 + 1013904223
+			g := int(grain>>28) - 7
+			p := c.Pix[c.PixOffset(x, y):]
+			p[0], p[1], p[2], p[3] = shade(of.R, g), shade(of.G, g), shade(of.B, g), 255
 		}
 	}
 }
 
-func box(x0, y0, x1, y1 float64) func(x, y float64) bool {
-	return func(x, y float64) bool { return x >= x0 && x < x1 && y >= y0 && y < y1 }
+func shade(v uint8, by int) uint8 {
+	return uint8(max(0, min(255, int(v)+by))) // #nosec G115 -- clamped
 }
 
-func disc(cx, cy, rx, ry float64) func(x, y float64) bool {
-	return func(x, y float64) bool { return (x-cx)*(x-cx)/(rx*rx)+(y-cy)*(y-cy)/(ry*ry) < 1 }
+func box(x0, y0, x1, y1 float64) shape { return shape{x0, y0, x1, y1, nil} }
+
+func disc(cx, cy, rx, ry float64) shape {
+	return shape{cx - rx, cy - ry, cx + rx, cy + ry, func(x, y float64) bool {
+		return (x-cx)*(x-cx)/(rx*rx)+(y-cy)*(y-cy)/(ry*ry) < 1
+	}}
 }
 
 // bar is a thick line.
-func bar(x0, y0, x1, y1, thick float64) func(x, y float64) bool {
+func bar(x0, y0, x1, y1, thick float64) shape {
 	dx, dy := x1-x0, y1-y0
 	length := math.Hypot(dx, dy)
-	return func(x, y float64) bool {
+	return shape{min(x0, x1) - thick, min(y0, y1) - thick, max(x0, x1) + thick, max(y0, y1) + thick, func(x, y float64) bool {
 		t := ((x-x0)*dx + (y-y0)*dy) / (length * length)
 		return t >= 0 && t <= 1 && math.Abs((x-x0)*dy-(y-y0)*dx)/length < thick/2
-	}
+	}}
 }
 
 func (c canvas) jpeg() []byte {
@@ -60,7 +72,7 @@ func (c canvas) jpeg() []byte {
 }
 
 func newCanvas(r *rand.Rand) canvas {
-	return canvas{image.NewRGBA(image.Rect(0, 0, photoWidth, photoHeight)), r}
+	return canvas{image.NewRGBA(image.Rect(0, 0, photoWidth*pixels, photoHeight*pixels)), r}
 }
 
 // Photo paints a handpump on its apron, as JPEG: without water when it does not work.
@@ -102,15 +114,7 @@ func plate(r *rand.Rand) []byte {
 	c.fill(disc(240, 320, 185, 185), color.RGBA{225, 190, 190, 255})
 	for range r.IntN(30) {
 		angle, reach := r.Float64()*2*math.Pi, 170*math.Sqrt(r.Float64())
-		of := pick(r, color.RGBA{40, 60, 140, 255}, color.RGBA{170, 60, 80, 255})
-		cx, cy := 240+reach*math.Cos(angle), 320+reach*math.Sin(angle)
-		for y := int(cy) - 6; y <= int(cy)+6; y++ {
-			for x := int(cx) - 6; x <= int(cx)+6; x++ {
-				if math.Hypot(float64(x)-cx, float64(y)-cy) < 5 {
-					c.SetRGBA(x, y, of)
-				}
-			}
-		}
+		c.fill(disc(240+reach*math.Cos(angle), 320+reach*math.Sin(angle), 5, 5), pick(r, color.RGBA{40, 60, 140, 255}, color.RGBA{170, 60, 80, 255}))
 	}
 	return c.jpeg()
 }
