@@ -43,10 +43,34 @@ func problem(err error) *Problem {
 
 // refuse answers with a problem outside of the API library.
 func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	p := problem(err)
+	send(w, problem(err))
+}
+
+func send(w http.ResponseWriter, p *Problem) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p) // the client is gone if this fails
+}
+
+// nowhere answers what no route takes, and tells a wrong method from a wrong address.
+func (s *server) nowhere(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete} {
+		other := *r
+		other.Method = method
+		if _, pattern := mux.Handler(&other); pattern != r.Pattern {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) == 0 {
+		s.refuse(w, r, fault.New(fault.NotFound, "route.missing", "There is nothing at this address").WithMend("See /api/docs for what there is"))
+		return
+	}
+	list := strings.Join(allowed, ", ")
+	w.Header().Set("Allow", list)
+	p := problem(fault.Newf(fault.Invalid, "route.method", "This address does not take %.20s", r.Method).WithMend("It takes " + list))
+	p.Status, p.Title = http.StatusMethodNotAllowed, http.StatusText(http.StatusMethodNotAllowed)
+	send(w, p)
 }
 
 func retryAfter(wait time.Duration) string { return strconv.Itoa(int(wait/time.Second) + 1) }
@@ -59,8 +83,15 @@ func init() {
 		switch status {
 		case http.StatusUnprocessableEntity, http.StatusBadRequest:
 			p.Code, p.Detail, p.Mend = "request.shape", "The request does not have the shape that /api/docs describes", "Mend what is listed and send it again"
+			if len(errs) == 0 { // nothing more is known: the body is empty, or of another kind
+				p.Errors = []fault.Detail{{Place: "/", Message: message}}
+			}
 		case http.StatusRequestEntityTooLarge:
 			p.Mend = "Send less at once"
+		case http.StatusUnsupportedMediaType:
+			p.Detail, p.Mend = "A body of this type is not taken here", "Send application/json, or for an upload the type that /api/docs names"
+		case http.StatusRequestTimeout:
+			p.Detail, p.Mend = "The request took too long to arrive", "Try again where the network is better"
 		case http.StatusInternalServerError:
 			return problem(errors.New(message))
 		}

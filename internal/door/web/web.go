@@ -96,9 +96,7 @@ func Handler(h House) http.Handler {
 	s.api = newAPI(mux, h.Version)
 	s.routes()
 	s.describe(mux)
-	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
-		s.refuse(w, r, fault.New(fault.NotFound, "route.missing", "There is nothing at this address").WithMend("See /api/docs for what there is"))
-	})
+	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) { s.nowhere(mux, w, r) })
 	return s.guarded(mux)
 }
 
