@@ -9,6 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/qanat-water/qanat/internal/base/fault"
 )
 
 type postgresDB struct {
@@ -140,8 +142,14 @@ func assign[T any](dest *T, through any) {
 
 func postgresError(err error) error {
 	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "23505" {
+	if !errors.As(err, &pg) {
+		return err
+	}
+	switch pg.Code {
+	case "23505": // unique_violation
 		return &UniqueError{Table: pg.TableName, cause: err}
+	case "22021": // character_not_in_repertoire: a zero byte, or no UTF-8; it came from outside, and no document has it
+		return fault.New(fault.Invalid, "text.invalid", "There are characters in it that are no text").WithMend("Leave the zero bytes out and send UTF-8").Because(err)
 	}
 	return err
 }
