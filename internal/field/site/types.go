@@ -186,7 +186,7 @@ func (p *Property) problem(v any) (message, mend string) {
 		n, ok := numberOf(v)
 		switch {
 		case !ok:
-			return fmt.Sprintf("%.40v is no number", v), "write digits, without a unit"
+			return short(fmt.Sprint(v)) + " is no number", "write digits, without a unit"
 		case p.Type == Integer && n != math.Trunc(n):
 			return fmt.Sprintf("%v is no whole number", n), "round it"
 		case p.Min != nil && n < *p.Min:
@@ -197,14 +197,14 @@ func (p *Property) problem(v any) (message, mend string) {
 		return "", ""
 	case Boolean:
 		if _, ok := v.(bool); !ok {
-			return fmt.Sprintf("%.40v is neither yes nor no", v), "true or false"
+			return short(fmt.Sprint(v)) + " is neither yes nor no", "true or false"
 		}
 		return "", ""
 	}
 	text, ok := v.(string)
 	switch {
 	case !ok:
-		return fmt.Sprintf("%.40v is no text", v), "write it as text"
+		return short(fmt.Sprint(v)) + " is no text", "write it as text"
 	case !utf8.ValidString(text) || strings.ContainsRune(text, 0):
 		return "not valid text", "save the file as UTF-8"
 	case utf8.RuneCountInString(text) > maxText:
