@@ -333,7 +333,7 @@ func (s *Service) AsOf(ctx context.Context, actor ledger.Actor, kind, doc string
 }
 
 func (s *Service) mayReadDocument(r *ledger.Reader, actor ledger.Actor, kind, doc string) error {
-	none := fault.Newf(fault.NotFound, "document.missing", "There is no such %.40s", strings.ReplaceAll(kind, "_", " "))
+	none := fault.Newf(fault.NotFound, "document.missing", "There is no such %.40s", strings.ReplaceAll(kind, "_", " ")).WithMend("Check the link; you may not have the right to see it")
 	entries, err := r.Entries(ledger.Filter{Doc: doc, Limit: 1})
 	if err != nil {
 		return err
