@@ -9,6 +9,7 @@ import (
 // Limits of uploads.
 const (
 	maxForm    = 5 << 20
+	maxPhoto   = 32 << 20
 	maxImport  = 64 << 20
 	uploadTime = 5 * time.Minute
 )
@@ -61,6 +62,8 @@ func (s *server) routes() {
 	on(s, "GET /sites/{id}", "A site", as(s, s.site))
 	on(s, "PUT /sites/{id}", "Change a site", as(s, s.siteUpdate))
 	on(s, "DELETE /sites/{id}", "Delete a site; it can be brought back", as(s, s.siteDelete))
+	on(s, "PUT /sites/{id}/photos/{name}", "Add a photo to a site", as(s, s.sitePhotoPut), upload(maxPhoto))
+	on(s, "GET /sites/{id}/photos/{name}", "A photo of a site", as(s, s.sitePhoto))
 	on(s, "GET /sites/{id}/responses", "Responses at a site", as(s, s.siteResponses))
 	on(s, "GET /sites/{id}/devices", "Devices at a site", as(s, s.siteDevices))
 

@@ -1,9 +1,12 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"strconv"
 	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/qanat-water/qanat/internal/base/fault"
 	"github.com/qanat-water/qanat/internal/field/site"
@@ -112,6 +115,35 @@ func (s *server) siteDelete(ctx context.Context, actor ledger.Actor, in *Deletio
 		return nil, err
 	}
 	return done(s.Sites.Delete(ctx, actor, in.ID, revision))
+}
+
+type photoUpload struct {
+	fileRequest
+	RawBody []byte `contentType:"image/*"`
+}
+
+// sitePhotoPut strips the picture's position before it is kept.
+func (s *server) sitePhotoPut(ctx context.Context, actor ledger.Actor, in *photoUpload) (*Tagged[ledger.Doc[site.Site]], error) {
+	_, may, err := s.Sites.Get(ctx, actor, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if !may.Edit {
+		return nil, fault.New(fault.Denied, "site.edit", "You may not change this site").WithMend("Ask an admin of its branch")
+	}
+	kept, err := s.Responses.StoreFile(ctx, in.Name, bytes.NewReader(in.RawBody))
+	if err != nil {
+		return nil, err
+	}
+	return document(s.Sites.AddPhoto(ctx, actor, in.ID, site.File{Name: kept.Name, Blob: kept.Blob, Type: kept.Type, Size: kept.Size}))
+}
+
+func (s *server) sitePhoto(ctx context.Context, actor ledger.Actor, in *fileRequest) (*huma.StreamResponse, error) {
+	content, file, err := s.Sites.Photo(ctx, actor, in.ID, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	return stream(content, file.Type, file.Name), nil
 }
 
 func (s *server) siteDevices(ctx context.Context, actor ledger.Actor, in *ByID) (*Body[Page[DeviceView]], error) {

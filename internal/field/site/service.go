@@ -3,7 +3,6 @@ package site
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/qanat-water/qanat/internal/base/blob"
 	"github.com/qanat-water/qanat/internal/base/fault"
@@ -24,15 +23,14 @@ func New(l *ledger.Ledger, blobs *blob.Store) *Service {
 	return &Service{ledger: l, blobs: blobs, codes: &codes{ledger: l}, runs: newRuns()}
 }
 
-// present refuses photos whose content the server does not have.
-func (s *Service) present(body Site) error {
-	for i, f := range body.Photos {
-		if s.blobs == nil || blobName.MatchString(f.Blob) && !s.blobs.Has(f.Blob) {
-			return fault.New(fault.Invalid, "site.invalid", "This site has something wrong in it").
-				At(fmt.Sprintf("/photos/%d/blob", i), "this file has not been sent", "send the file first, and name it as the answer does")
-		}
+// noPhotos refuses photos that were not added by AddPhoto: a hash alone must not
+// open a file.
+func noPhotos(body Site) error {
+	if len(body.Photos) == 0 {
+		return nil
 	}
-	return nil
+	return fault.New(fault.Invalid, "site.invalid", "This site has something wrong in it").
+		At("/photos/0/blob", "photos are added to a site that is there", "make the site first, then send its photos")
 }
 
 // May is what an actor may do to a site.
@@ -88,7 +86,7 @@ var errTaken = errors.New("site: the code was taken meanwhile")
 
 // Create makes a site. Without a code it gets the next one.
 func (s *Service) Create(ctx context.Context, actor ledger.Actor, organization string, body Site) (ledger.Doc[Site], error) {
-	if err := s.present(body); err != nil {
+	if err := noPhotos(body); err != nil {
 		return ledger.Doc[Site]{}, err
 	}
 	for {
@@ -153,11 +151,11 @@ func mayCreate(r *ledger.Reader, actor ledger.Actor, organization, branch string
 // it, in both branches when it moves.
 func (s *Service) Update(ctx context.Context, actor ledger.Actor, id string, ifRevision int64, body Site) (ledger.Doc[Site], error) {
 	var made ledger.Doc[Site]
-	if err := s.present(body); err != nil {
-		return made, err
-	}
 	err := s.ledger.Write(ctx, actor, "", func(tx *ledger.Tx) (err error) {
-		made, err = update(tx, id, ifRevision, func(to *Site) { *to = body })
+		made, err = update(tx, id, ifRevision, func(to *Site) {
+			body.Photos = kept(to.Photos, body.Photos)
+			*to = body
+		})
 		return err
 	})
 	return made, err
