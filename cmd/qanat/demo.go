@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -44,6 +45,7 @@ type demo struct {
 	*house
 	memory   demoMemory
 	dir      string
+	kept     bool // after the end
 	url      string
 	net      sim.Net
 	mqtt     string // address of the device door
@@ -151,7 +153,7 @@ func (d *demo) live(ctx context.Context, sites int, seeded func(*demo)) error {
 // settle finds the directory and what stands in it.
 func (d *demo) settle(c *demoCommand) (remove func(), err error) {
 	remove = func() {}
-	d.dir = c.Data
+	d.dir, d.kept = c.Data, c.Data != ""
 	if d.dir == "" {
 		if d.dir, err = os.MkdirTemp("", "qanat-demo-"); err != nil {
 			return remove, err
@@ -240,6 +242,16 @@ func (d *demo) person(key string) ledger.Actor {
 	panic("demo: nobody is called " + key)
 }
 
+// called is the name of the first device that is meant.
+func (d *demo) called(meant func(*demoDevice) bool) string {
+	for _, v := range d.memory.Devices {
+		if meant(v) {
+			return v.Name
+		}
+	}
+	return "none"
+}
+
 // card prints how to sign in and where to look first.
 func (d *demo) card(ctx context.Context) error {
 	link := func(key string) (string, error) {
@@ -252,9 +264,9 @@ func (d *demo) card(ctx context.Context) error {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
-	kept := "This demo is kept in " + d.dir + "; the same command goes on with it."
-	if _, temporary := filepath.Split(d.dir); len(temporary) > 11 && temporary[:11] == "qanat-demo-" {
-		kept = "This demo is gone when it ends; with --data DIR it is kept."
+	kept := "This demo is gone when it ends; with --data DIR it is kept."
+	if d.kept {
+		kept = "This demo is kept in " + d.dir + "; the same command goes on with it."
 	}
 	_, err := fmt.Fprintf(d.out, `
 Qanat is running at %s
@@ -264,21 +276,23 @@ app on the way: keep its secret if you use the demo twice.
 
   Thokozani Phiri, district water officer: an admin, who may do everything
     %s
-  Chikondi Banda, enumerator: sees sites and the own responses, and fills in forms
+  Chikondi Banda, enumerator: sees sites and her own responses, and fills in forms
     %s
   Ruth Chisale, donor: a viewer, who sees what is approved and changes nothing
     %s
 
 Look first, as Thokozani:
-  Sites      the map of %s district; open a water point with a sensor (they are called "Flow sensor ...")
+  Sites      the map of %s district; find %s, which has a sensor
   Responses  visits that wait for approval, with photos; a new one comes about every half minute
-  Devices    %d devices; "Meter, Market Street" leaks at night, one sensor is stuck, one is silent,
-             a stolen one knocks and is refused
+  Devices    %d devices; "%s" leaks at night, "%s" is stuck,
+             "%s" is silent, "%s" was stolen and is refused
   Activity   who changed what, before and after; undo an edit, or a whole import
 
 The browser will warn, because this server has its own certificate authority. Its certificate is
   %s
-%s  Ctrl-C ends it.
-`, d.url, admin, enumerator, viewer, demoDistrict, len(d.memory.Devices), filepath.Join(d.dir, "ca.pem"), kept)
+%s Ctrl-C ends it.
+`, d.url, admin, enumerator, viewer, demoDistrict, strings.TrimPrefix(d.memory.Devices[0].Name, "Flow sensor, "), len(d.memory.Devices),
+		d.called(func(v *demoDevice) bool { return v.Trouble == sim.Leak }), d.called(func(v *demoDevice) bool { return v.Trouble == sim.Stuck }),
+		d.called(func(v *demoDevice) bool { return v.Trouble == sim.Silent && !v.Stolen }), d.called(func(v *demoDevice) bool { return v.Stolen }), filepath.Join(d.dir, "ca.pem"), kept)
 	return err
 }

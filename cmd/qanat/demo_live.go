@@ -220,20 +220,28 @@ func (d *demo) traffic(ctx context.Context) {
 	}
 	all.Go(func() { d.runPhones(ctx) })
 	all.Go(func() { d.every(ctx, liveCheck, "a manager's check", d.checkOne) })
-	all.Go(func() {
-		d.every(ctx, liveKnock, "a stranger", func(ctx context.Context) error {
-			if sim.Knock(ctx, d.from(3, 65), d.mqtt) == nil {
-				return errors.New("was let in")
-			}
-			return nil
-		})
-	})
+	all.Go(func() { d.knock(ctx) })
 	all.Go(func() { d.every(ctx, rememberEvery, "memory", func(context.Context) error { return d.remember() }) })
 	all.Wait()
 }
 
+// knock has somebody whom nobody knows try the device door.
+func (d *demo) knock(ctx context.Context) {
+	stranger, err := sim.NewStranger()
+	if err != nil {
+		d.problem("a stranger", err)
+		return
+	}
+	d.every(ctx, liveKnock, "a stranger", func(ctx context.Context) error {
+		if stranger.Knock(ctx, d.from(3, 65), d.mqtt) == nil {
+			return errors.New("was let in")
+		}
+		return nil
+	})
+}
+
 func (d *demo) every(ctx context.Context, pause time.Duration, what string, do func(context.Context) error) {
-	for wait(ctx, pause) {
+	for first := 5 * time.Second; wait(ctx, first); first = pause {
 		if err := do(ctx); err != nil && ctx.Err() == nil {
 			d.problem(what, err)
 		}

@@ -304,7 +304,7 @@ func (d *demo) planDevices(ctx context.Context) error {
 		}
 		for n := range min(m.Number, len(at)) {
 			s := at[n*len(at)/min(m.Number, len(at))]
-			v := &demoDevice{Model: model, Seed: r.Uint64(), Site: s.ID, Branch: s.Body.Branch, Name: m.What + ", " + s.Body.Name, Number: len(d.memory.Devices)}
+			v := &demoDevice{Model: model, Seed: r.Uint64(), Site: s.ID, Branch: s.Body.Branch, Name: m.What + ", " + beforeComma(s.Body.Name), Number: len(d.memory.Devices)}
 			v.Device.Serial = m.Serial(n)
 			switch {
 			case m.What == "Meter" && n == 0:
@@ -329,6 +329,12 @@ func (d *demo) planDevices(ctx context.Context) error {
 	}
 	d.say("%d devices have claimed their certificates", len(d.memory.Devices))
 	return nil
+}
+
+// beforeComma is the street in "Boma Road, Meter 3".
+func beforeComma(name string) string {
+	street, _, _ := strings.Cut(name, ",")
+	return street
 }
 
 // handpumps are working ones of both areas.

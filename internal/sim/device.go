@@ -183,18 +183,24 @@ func (l *Link) Gone() <-chan struct{} { return l.client.Done() }
 // Close says goodbye.
 func (l *Link) Close() error { return l.client.Disconnect(&paho.Disconnect{}) }
 
-// Knock tries the device door with a certificate of nobody's, and gives the error it gets.
-func Knock(ctx context.Context, n Net, address string) error {
+// Stranger has a certificate of nobody's.
+type Stranger struct{ certificate tls.Certificate }
+
+// NewStranger makes a key and a certificate that it has signed itself.
+func NewStranger() (*Stranger, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "gateway"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	now := time.Now()
+	template := &x509.Certificate{SerialNumber: big.NewInt(now.UnixNano()), Subject: pkix.Name{CommonName: "gateway"}, NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(1, 0, 0)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		return err
-	}
-	conn, err := n.secure(ctx, address, tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key})
+	return &Stranger{tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}}, err
+}
+
+// Knock tries the device door, and gives the error it gets.
+func (s *Stranger) Knock(ctx context.Context, n Net, address string) error {
+	conn, err := n.secure(ctx, address, s.certificate)
 	if err != nil {
 		return err
 	}

@@ -63,6 +63,8 @@ func (s *sheetXML) group(name string, inside func()) {
 // fill writes a submission as ODK Collect does.
 func fill(form, version, device, instance, title string, began, ended time.Time, answers func(*sheetXML)) []byte {
 	const stamp = "2006-01-02T15:04:05.000-07:00"
+	malawi := time.FixedZone("CAT", catOffset)
+	began, ended = began.In(malawi), ended.In(malawi)
 	s := &sheetXML{}
 	fmt.Fprintf(s, `<?xml version='1.0' ?><data id=%q version=%q xmlns:jr="http://openrosa.org/javarosa" xmlns:orx="http://openrosa.org/xforms">`, form, version)
 	s.leaf("start", began.Format(stamp))
