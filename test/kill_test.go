@@ -196,15 +196,21 @@ func (c *crash) enumerator(phone *rig.Phone) worker {
 			photo := append(picture(uint8(serial)), fmt.Sprint(serial)...) // #nosec G115 -- a pattern
 			answer, err := phone.TrySubmit(xml, []rig.File{{Name: "pump.png", Type: "image/png", Content: photo}}, false)
 			c.p.mu.Lock()
-			if err == nil && answer.Status == http.StatusCreated {
+			switch {
+			case err == nil && answer.Status == http.StatusTooManyRequests: // nothing was read of it
+			case err == nil && answer.Status == http.StatusCreated:
 				c.p.responses[instance] = xml
 				n++
-			} else {
+			default:
 				c.p.unsure[instance] = xml
 			}
 			c.p.mu.Unlock()
 			if err != nil {
 				return n
+			}
+			if answer.Status == http.StatusTooManyRequests {
+				time.Sleep(20 * time.Millisecond)
+				continue
 			}
 			if answer.Status != http.StatusCreated {
 				c.t.Errorf("submission: %d %s", answer.Status, answer.Body)

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Kind says what a caller can do about an error.
@@ -45,6 +46,7 @@ type Error struct {
 	Message string // a sentence for people
 	Mend    string // what to do about it
 	Details []Detail
+	Wait    time.Duration // when it may go better, if that is known: Retry-After
 	cause   error
 }
 
@@ -60,6 +62,9 @@ func Newf(kind Kind, code, format string, args ...any) *Error {
 
 // WithMend says how to mend it.
 func (e *Error) WithMend(mend string) *Error { e.Mend = mend; return e }
+
+// After says how long to wait before another try.
+func (e *Error) After(wait time.Duration) *Error { e.Wait = wait; return e }
 
 // At adds a place that is wrong.
 func (e *Error) At(place, message, mend string) *Error {

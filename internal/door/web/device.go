@@ -164,7 +164,7 @@ type Claimed struct {
 func (s *server) claim(ctx context.Context, in *claimRequest) (*Body[Claimed], error) {
 	from := visitOf(ctx).From
 	if ok, wait := s.claims.Allow(from); !ok {
-		return nil, fault.New(fault.TooMany, "claim.rate", "Too many claims from your address").WithMend("Wait " + retryAfter(wait) + " seconds")
+		return nil, fault.New(fault.TooMany, "claim.rate", "Too many claims from your address").After(wait).WithMend("Wait " + retryAfter(wait) + " seconds")
 	}
 	issued, err := s.Devices.Claim(ctx, from, in.Body.Serial, in.Body.Code, []byte(in.Body.CSR))
 	return body(Claimed{Issued: issued, MQTT: s.MQTT}, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -23,10 +24,13 @@ type Problem struct {
 	Code   string         `json:"code" doc:"stable, for programs: site.code.taken"`
 	Mend   string         `json:"mend,omitempty" doc:"what to do about it"`
 	Errors []fault.Detail `json:"errors,omitempty" doc:"each place that is wrong"`
+
+	headers http.Header
 }
 
 func (p *Problem) Error() string                { return p.Detail }
 func (p *Problem) GetStatus() int               { return p.Status }
+func (p *Problem) GetHeaders() http.Header      { return p.headers }
 func (p *Problem) ContentType(ct string) string { return "application/problem+json" }
 
 var statuses = map[fault.Kind]int{
@@ -38,7 +42,11 @@ var statuses = map[fault.Kind]int{
 func problem(err error) *Problem {
 	f := fault.From(err)
 	status := statuses[f.Kind]
-	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: f.Message, Code: f.Code, Mend: f.Mend, Errors: f.Details}
+	p := &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: f.Message, Code: f.Code, Mend: f.Mend, Errors: f.Details}
+	if f.Wait > 0 {
+		p.headers = http.Header{"Retry-After": {retryAfter(f.Wait)}}
+	}
+	return p
 }
 
 // refuse answers with a problem outside of the API library.
@@ -47,6 +55,7 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func send(w http.ResponseWriter, p *Problem) {
+	maps.Copy(w.Header(), p.headers)
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p) // the client is gone if this fails

@@ -173,8 +173,7 @@ func (s *server) guarded(next http.Handler) http.Handler {
 		}()
 		from := guard.Address(r.RemoteAddr)
 		if ok, wait := s.rate.Allow(from); !ok {
-			w.Header().Set("Retry-After", retryAfter(wait))
-			s.refuse(w, r, fault.New(fault.TooMany, "rate.address", "Too many requests from your address").WithMend("Wait a moment"))
+			s.refuse(w, r, fault.New(fault.TooMany, "rate.address", "Too many requests from your address").After(wait).WithMend("Wait a moment"))
 			return
 		}
 		if len(r.URL.RequestURI()) > maxURL {

@@ -132,7 +132,7 @@ func TopicsOf(id string) Topics {
 // code, the answer and its time are the same.
 func (d *Devices) Claim(ctx context.Context, from, serial, code string, csr []byte) (Issued, error) {
 	if !d.mayTry(from) {
-		return Issued{}, fault.New(fault.TooMany, "claim.throttled", "There were too many claims from this address").WithMend("Wait a minute and try again")
+		return Issued{}, fault.New(fault.TooMany, "claim.throttled", "There were too many claims from this address").After(time.Minute).WithMend("Wait a minute and try again")
 	}
 	request, err := ca.ParseRequest(csr) // says nothing about serial number or code
 	if err != nil {

@@ -62,7 +62,7 @@ func (h *hasher) turn(ctx context.Context) (done func(), err error) {
 	select {
 	case h.queue <- struct{}{}:
 	default:
-		return nil, fault.New(fault.TooMany, "sign-in.busy", "Too many people are signing in at this moment").WithMend("Try again in a few seconds")
+		return nil, fault.New(fault.TooMany, "sign-in.busy", "Too many people are signing in at this moment").After(hashWait).WithMend("Try again in a few seconds")
 	}
 	defer func() { <-h.queue }()
 	wait := time.NewTimer(hashWait)

@@ -24,7 +24,7 @@ func wrong() error {
 }
 
 func wait(d time.Duration) error {
-	return fault.New(fault.TooMany, "sign-in.slow", "Too many attempts from here").
+	return fault.New(fault.TooMany, "sign-in.slow", "Too many attempts from here").After(d).
 		WithMend(fmt.Sprintf("Try again in %d seconds", int(d.Seconds())+1))
 }
 
