@@ -50,6 +50,7 @@ type demoDevice struct {
 	Stolen  bool        `json:"stolen,omitempty"`
 	Name    string      `json:"name"`
 	Site    string      `json:"site"`
+	Code    string      `json:"code"` // of the site
 	Branch  string      `json:"branch"`
 	Sent    time.Time   `json:"sent,omitzero"` // the last reading that was acknowledged
 }
@@ -124,6 +125,20 @@ func versions(ctx context.Context, p *sim.Phone) (map[string]string, error) {
 // sendPast has every phone send what it gathered in the last days, and one a
 // form of a version that nobody knows any more.
 func (d *demo) sendPast(ctx context.Context) error {
+	watched := map[string][]sim.Place{}
+	for _, branch := range []string{"north", "south"} {
+		places, err := d.places(ctx, branch)
+		if err != nil {
+			return err
+		}
+		for _, at := range places {
+			for _, v := range d.memory.Devices {
+				if v.Code == at.Code {
+					watched[branch] = append(watched[branch], at)
+				}
+			}
+		}
+	}
 	work, ctx1 := errgroup.WithContext(ctx)
 	phones := len(d.memory.Phones)
 	for number, owner := range d.memory.Phones {
@@ -142,6 +157,9 @@ func (d *demo) sendPast(ctx context.Context) error {
 			for i := range pastVisits/phones + pastHouseholds/phones {
 				ended := time.Now().Add(-time.Duration(2+r.IntN(5*24*60)) * time.Minute).Truncate(time.Second)
 				at := places[r.IntN(len(places))]
+				if i%4 != 3 && i < 2*len(watched[owner.Branch]) { // where there are sensors, first
+					at = watched[owner.Branch][(i+number)%len(watched[owner.Branch])]
+				}
 				f := sim.Visit(r, of[sim.WaterPointID], p.Device, at, ended)
 				if i%4 == 3 {
 					f = sim.Household(r, of[sim.HouseholdID], p.Device, at, 100*number+i, ended)
@@ -276,7 +294,7 @@ func (d *demo) stayConnected(ctx context.Context, v *demoDevice) error {
 		return err
 	}
 	defer func() { _ = link.Close() }() // gone is gone
-	if err := link.Say(ctx, map[string]any{"firmware": "2.4.1", "model": sim.Models[v.Model].Name}); err != nil {
+	if err := link.Say(ctx, map[string]any{"firmware": "2.4.1", "battery": v.signal().Battery(time.Now())}); err != nil {
 		return err
 	}
 	first := time.Duration(v.Number) * liveReading / 50 // not all at once

@@ -38,6 +38,9 @@ func (d *demo) seed(ctx context.Context, sites int) error {
 	if err := d.startSurveys(ctx); err != nil {
 		return fmt.Errorf("surveys: %w", err)
 	}
+	if err := d.placeDevices(ctx); err != nil {
+		return fmt.Errorf("devices: %w", err)
+	}
 	both, ctx1 := errgroup.WithContext(ctx)
 	both.Go(func() error { return d.installDevices(ctx1) })
 	both.Go(func() error {
@@ -252,7 +255,7 @@ func (d *demo) edit(ctx context.Context) error {
 // installDevices registers the devices, has them claim, come in, and send what
 // they stored. One is stolen and revoked, one is never installed.
 func (d *demo) installDevices(ctx context.Context) error {
-	if err := d.planDevices(ctx); err != nil {
+	if err := d.claimAll(ctx); err != nil {
 		return fmt.Errorf("devices: %w", err)
 	}
 	if err := d.catchUp(ctx); err != nil {
@@ -277,8 +280,8 @@ func (d *demo) installDevices(ctx context.Context) error {
 	return err
 }
 
-// planDevices chooses where devices stand, registers them and has them claim.
-func (d *demo) planDevices(ctx context.Context) error {
+// placeDevices chooses where devices stand and what goes wrong with them.
+func (d *demo) placeDevices(ctx context.Context) error {
 	r := rand.New(rand.NewPCG(demoSeed, 40)) // #nosec G404 -- a simulation
 	pumps, err := d.handpumps(ctx)
 	if err != nil {
@@ -304,7 +307,7 @@ func (d *demo) planDevices(ctx context.Context) error {
 		}
 		for n := range min(m.Number, len(at)) {
 			s := at[n*len(at)/min(m.Number, len(at))]
-			v := &demoDevice{Model: model, Seed: r.Uint64(), Site: s.ID, Branch: s.Body.Branch, Name: m.What + ", " + beforeComma(s.Body.Name), Number: len(d.memory.Devices)}
+			v := &demoDevice{Model: model, Seed: r.Uint64(), Site: s.ID, Code: s.Body.Code, Branch: s.Body.Branch, Name: m.What + ", " + beforeComma(s.Body.Name), Number: len(d.memory.Devices)}
 			v.Device.Serial = m.Serial(n)
 			switch {
 			case m.What == "Meter" && n == 0:
@@ -319,6 +322,11 @@ func (d *demo) planDevices(ctx context.Context) error {
 			d.memory.Devices = append(d.memory.Devices, v)
 		}
 	}
+	return nil
+}
+
+// claimAll registers the devices and has them claim.
+func (d *demo) claimAll(ctx context.Context) error {
 	work, ctx1 := errgroup.WithContext(ctx)
 	work.SetLimit(8)
 	for _, v := range d.memory.Devices {

@@ -19,14 +19,12 @@ type Model struct {
 	Number   int           // in a whole demo
 }
 
-var battery = Channel{"voltage", "Battery", "V"}
-
 // Models are the kinds of devices.
 var Models = []Model{
-	{"Pulse HP-2", "", "Flow sensor", []Channel{{"flow", "Flow", "L/min"}, {"volume", "Volume pumped", "m³"}, {"strokes", "Strokes", "1/min"}, battery}, 20 * time.Minute, 18},
-	{"LevelEye 4", Tank, "Level sensor", []Channel{{"level", "Water level", "m"}, {"temperature", "Water temperature", "°C"}, battery}, 10 * time.Minute, 6},
-	{"Bourdon P16", Pipe, "Pressure logger", []Channel{{"pressure", "Pressure", "bar"}, battery}, 10 * time.Minute, 7},
-	{"Woltman WM50", Pipe, "Meter", []Channel{{"flow", "Flow", "m³/h"}, {"volume", "Volume", "m³"}, battery}, 10 * time.Minute, 6},
+	{"Pulse HP-2", "", "Flow sensor", []Channel{{"flow", "Flow", "L/min"}, {"volume", "Volume pumped", "m³"}, {"strokes", "Strokes", "1/min"}}, 20 * time.Minute, 18},
+	{"LevelEye 4", Tank, "Level sensor", []Channel{{"level", "Water level", "m"}, {"temperature", "Water temperature", "°C"}}, 10 * time.Minute, 6},
+	{"Bourdon P16", Pipe, "Pressure logger", []Channel{{"pressure", "Pressure", "bar"}}, 10 * time.Minute, 7},
+	{"Woltman WM50", Pipe, "Meter", []Channel{{"flow", "Flow", "m³/h"}, {"volume", "Volume", "m³"}}, 10 * time.Minute, 6},
 	{"ChloroSense", Pump, "Chlorine sensor", []Channel{{"chlorine", "Free chlorine", "mg/L"}, {"turbidity", "Turbidity", "NTU"}, {"temperature", "Water temperature", "°C"}}, 15 * time.Minute, 3},
 }
 
@@ -134,7 +132,6 @@ func (s Signal) At(t time.Time) (map[string]float64, bool) {
 	if troubled && s.Trouble == Silent {
 		return nil, false
 	}
-	seen := t
 	if troubled && s.Trouble == Stuck {
 		t = s.Since
 	}
@@ -150,7 +147,6 @@ func (s Signal) At(t time.Time) (map[string]float64, bool) {
 			flow = 0 // nobody is there
 		}
 		v["flow"], v["strokes"], v["volume"] = round(flow, 1), math.Round(flow*2.6), round(s.total(&pumping, daily, t), 3)
-		v["voltage"] = round(3.58+0.03*math.Sin((hour-9)*math.Pi/12)+0.01*s.noise(3, t, 5*time.Hour), 2)
 	case "flow" + Pipe: // a meter at the inlet of a part of the town
 		daily := 140 * own
 		rate, sum := s.rate(&using, daily, t)*(1+0.06*s.noise(2, t, 4*time.Minute)), s.total(&using, daily, t)
@@ -160,26 +156,23 @@ func (s Signal) At(t time.Time) (map[string]float64, bool) {
 			sum += leak * t.Sub(s.Since).Hours()
 		}
 		v["flow"], v["volume"] = round(rate, 2), round(sum, 2)
-		v["voltage"] = round(3.61+0.01*s.noise(3, t, 9*time.Hour), 2)
 	case "level" + Tank:
 		level := 2.1 + 0.9*math.Sin((hour-1)*math.Pi/12) - 0.35*math.Sin((hour-4)*math.Pi/6) + 0.12*s.noise(2, t, 50*time.Minute) + 0.3*s.hash(5, 0)
 		v["level"] = round(math.Max(level, 0.15), 3)
 		v["temperature"] = round(23+1.8*math.Sin((hour-9)*math.Pi/12)+0.4*s.noise(4, t, 6*time.Hour), 1)
-		v["voltage"] = round(12.6+0.5*math.Max(0, math.Sin((hour-6)*math.Pi/12))+0.05*s.noise(3, t, time.Hour), 2)
 	case "pressure" + Pipe:
 		v["pressure"] = round(math.Max(3.6*own-1.1*share(&using, hour)+0.08*s.noise(2, t, 3*time.Minute)+0.06*s.noise(6, t, 40*time.Minute), 0.2), 2)
-		v["voltage"] = round(3.6+0.01*s.noise(3, t, 9*time.Hour), 2)
 	case "chlorine" + Pump:
 		v["chlorine"] = round(math.Max(0.55+0.12*s.noise(2, t, 3*time.Hour)+0.04*s.noise(6, t, 20*time.Minute)-0.05*share(&using, hour), 0), 2)
 		v["turbidity"] = round(1.1+0.5*s.noise(4, t, 7*time.Hour)+0.15*s.noise(7, t, 15*time.Minute), 2)
 		v["temperature"] = round(22.5+1.2*math.Sin((hour-10)*math.Pi/12)+0.3*s.noise(8, t, 5*time.Hour), 1)
 	}
-	if troubled && s.Trouble == Stuck { // the battery is measured elsewhere
-		if b, has := v["voltage"]; has {
-			v["voltage"] = round(b+0.01*s.noise(9, seen, time.Hour), 2)
-		}
-	}
 	return v, true
+}
+
+// Battery is the voltage of the device's battery, which it tells of itself.
+func (s Signal) Battery(t time.Time) float64 {
+	return round(3.58+0.05*s.hash(3, 0)+0.02*s.noise(4, t, 9*time.Hour), 2)
 }
 
 // Over measures from a time to another, at the model's pace; the first is after from.
