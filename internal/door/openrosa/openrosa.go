@@ -196,6 +196,8 @@ func (d *door) note(v *visit, rec *recorder, err error, took time.Duration) {
 	switch {
 	case err == nil:
 		d.Log.Info("request", args...)
+	case v.r.Context().Err() != nil: // the phone hung up; it will come again
+		d.Log.Info("request", append(args, "error", fault.Cause(err))...)
 	case fault.KindOf(err) == fault.Internal:
 		d.Log.Error("request", append(args, "error", fault.Cause(err))...)
 	default:
