@@ -24,11 +24,11 @@ import (
 
 type demoCommand struct {
 	Data   string `help:"Directory to keep the demo in; a second start goes on with it. Default: a temporary one that is removed at the end." type:"path" placeholder:"DIR"`
-	Listen string `help:"Address of the HTTPS door." default:"127.0.0.1:8443" placeholder:"ADDR"`
-	MQTT   string `name:"mqtt" help:"Address of the device door." default:"127.0.0.1:8883" placeholder:"ADDR"`
-	Sites  int    `help:"Water points of the district, 50 to 50000." default:"2400" placeholder:"N"`
+	Listen string `help:"Address of the HTTPS door. Default: ${default}." default:"127.0.0.1:8443" placeholder:"ADDR"`
+	MQTT   string `name:"mqtt" help:"Address of the device door. Default: ${default}." default:"127.0.0.1:8883" placeholder:"ADDR"`
+	Sites  int    `help:"Water points of the district, 50 to 50000. Default: ${default}." default:"2400" placeholder:"N"`
 	Quiet  bool   `help:"Print the sign-in links and nothing else." short:"q"`
-	Log    string `help:"What the server writes to standard error: debug, info, warn or error." default:"warn" placeholder:"LEVEL"`
+	Log    string `help:"What the server writes to standard error: debug, info, warn or error. Default: ${default}." default:"warn" placeholder:"LEVEL"`
 }
 
 const demoSeed = 7 // of the district; another number is another district
