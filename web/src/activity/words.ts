@@ -9,7 +9,7 @@ export interface Conflict { entry: Entry; message: string }
 export interface Undone { act: number; count: number; conflicts: Conflict[] | null }
 
 /** Through which door a change came, in words. */
-const doors: Record<string, string> = { web: 'the portal', openrosa: 'a phone', mqtt: 'a device', cli: 'the command line', api: 'the API' }
+const doors: Record<string, string> = { web: 'the portal', openrosa: 'a phone', mqtt: 'a device', cli: 'the command line', api: 'the API', server: 'the server', demo: 'the demo' }
 export const doorWord = (door: string) => doors[door] ?? door
 
 export const kinds = ['site', 'site_import', 'response', 'submission', 'survey', 'form', 'deployment', 'phone', 'device', 'branch', 'team', 'membership', 'invitation', 'access_grant', 'account']
@@ -26,13 +26,16 @@ const past: Record<string, string> = { create: 'added', update: 'changed', delet
 /** "changed site Chingale Borehole 4". */
 export const deed = (entry: Pick<Entry, 'verb' | 'kind'>, title = '') => `${past[entry.verb] ?? entry.verb} ${noun(entry.kind)}${title ? ` ${title}` : ''}`
 
+/** Whether an act is about passwords and sessions: nothing of it can be shown or undone. */
+export const secrets = (act: Act) => Object.keys(act.kinds ?? {}).some((k) => ['credential', 'session', 'attempt', 'sign_in'].includes(k))
 /** "imported 11,409 sites", "added 3 phones and 1 site". */
 export function deeds(act: Act): string {
-  if (act.entries <= 1) return deed(act.entry, act.title)
+  if (act.entries <= 1) return secrets(act) && act.entry.reason ? act.entry.reason : deed(act.entry, act.title)
   // A submission always comes with its response, and a form's first version with its survey: one deed each.
   const only = (...kinds: string[]) => act.entries === kinds.length && kinds.every((k) => act.kinds?.[k] === 1)
   if (only('submission', 'response')) return 'sent in a response'
   if (only('form', 'survey')) return act.entry.verb === 'create' ? `added survey ${act.title ?? ''}`.trim() : `uploaded a version of survey ${act.title ?? ''}`.trim()
+  if (secrets(act)) return act.entry.reason ? act.entry.reason : 'signed in or out'
   const counted = Object.entries(act.kinds ?? {}).sort((a, b) => b[1] - a[1])
   const imported = act.kinds?.site_import && act.kinds.site
   const verb = imported ? 'imported' : (past[act.entry.verb] ?? act.entry.verb)

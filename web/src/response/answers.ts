@@ -24,7 +24,7 @@ export function answerText(value: Answer | undefined, field: FormField, schema: 
   if (field.type === 'geotrace' || field.type === 'geoshape') return Array.isArray(value) ? `${value.length} positions, ${metres(value as Geo[])}` : show(value)
   if (field.type === 'geopoint' && typeof value === 'object') {
     const p = value as Geo & { altitude?: number }
-    return [`${p.lat?.toFixed(5)}, ${p.lon?.toFixed(5)}`, p.altitude !== undefined && `${Math.round(p.altitude)} m above the sea`, p.accuracy !== undefined && `± ${p.accuracy} m`].filter(Boolean).join(' · ')
+    return [`${p.lat?.toFixed(5)}, ${p.lon?.toFixed(5)}`, p.altitude !== undefined && `${Math.round(p.altitude)} m above the sea`, p.accuracy !== undefined && `±\u00a0${p.accuracy}\u00a0m`].filter(Boolean).join(' · ')
   }
   return show(value)
 }
