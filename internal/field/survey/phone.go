@@ -56,7 +56,7 @@ var Phones = ledger.Noun[Phone]{
 	},
 }
 
-// CreatePhone sets up a phone for a person. The token is returned this once.
+// CreatePhone sets up a phone for a person of the organization: what it sends in counts as said by that person. The token is returned this once.
 func (s *Service) CreatePhone(ctx context.Context, actor ledger.Actor, org, account, name string) (doc ledger.Doc[Phone], token string, err error) {
 	random := make([]byte, tokenLength/4*3)
 	rand.Read(random)
@@ -64,6 +64,12 @@ func (s *Service) CreatePhone(ctx context.Context, actor ledger.Actor, org, acco
 	err = s.Ledger.Write(ctx, actor, "", func(tx *ledger.Tx) error {
 		if err := access.Require(tx.Reader, actor, access.Create, access.Thing{Kind: "phone", Org: org, Branch: org}); err != nil {
 			return err
+		}
+		var one int
+		if member, err := tx.Row([]any{&one}, "SELECT 1 FROM membership WHERE person = $1 AND org = $2", account, org); err != nil {
+			return err
+		} else if !member {
+			return fault.New(fault.Invalid, "phone.account", "A phone belongs to a person of the organization").At("/account", "no such person here", "Invite the person first")
 		}
 		doc, err = Phones.Create(tx, org, "", Phone{Account: account, Name: name, TokenHash: hashToken(token)})
 		return err
