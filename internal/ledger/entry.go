@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/qanat-water/qanat/internal/base/vault"
 )
 
 // Verb is what an entry did.
@@ -36,6 +38,7 @@ type Entry struct {
 	From      string    `json:"from,omitempty" doc:"network address"`
 	Reason    string    `json:"reason,omitempty"`
 	Reverts   int64     `json:"reverts,omitempty" doc:"number of the entry that this one undoes"`
+	Through   int64     `json:"through,omitempty" doc:"number of the last entry of the run that this one undoes, when it undoes more than one"`
 	Erased    bool      `json:"erased,omitempty" doc:"its content was erased; the proof that it happened stays"`
 }
 
@@ -57,6 +60,8 @@ type content struct {
 	Reason string          `json:"reason,omitempty"`
 	Shape  int             `json:"shape,omitempty"`
 	Body   json.RawMessage `json:"body,omitempty"` // absent: deleted
+	// Through is the last entry of the run that begins at the header's reverts; absent: that one alone.
+	Through int64 `json:"through,omitempty"`
 }
 
 // encode is the header in its canonical form: a magic line, then each field in
@@ -99,11 +104,15 @@ func (h *header) entry() Entry {
 
 // unseal opens an entry's content with its document's wrapped key.
 func (l *Ledger) unseal(h *header, wrapped, sealed []byte) (content, error) {
-	var c content
 	key, err := l.vault.Unwrap(h.doc, wrapped)
 	if err != nil {
-		return c, err
+		return content{}, err
 	}
+	return unsealWith(key, h, sealed)
+}
+
+func unsealWith(key *vault.Key, h *header, sealed []byte) (content, error) {
+	var c content
 	plain, err := key.Open(sealed, h.encode())
 	if err != nil {
 		return c, fmt.Errorf("entry %d: %w", h.number, err)

@@ -28,6 +28,7 @@ type group struct {
 	job     int  // pending[job:] belongs to the write that runs now
 	saved   bool // a savepoint stands before the running write's first row
 	broken  error
+	dry     bool // a preview: rules are asked, nothing is written
 }
 
 // change is one entry to be.
@@ -115,8 +116,9 @@ func (g *group) revert() error {
 	return nil
 }
 
-// stage adds a change to the group: rules first, then the sealed entry.
-func (tx *Tx) stage(k Kind, before, after *document, verb Verb, reverts int64) error {
+// stage adds a change to the group: rules first, then the sealed entry. reverts
+// and through are the run of entries that it undoes.
+func (tx *Tx) stage(k Kind, before, after *document, verb Verb, reverts, through int64) error {
 	g := tx.group
 	if g == nil {
 		return errors.New("ledger: a transaction was used after its end")
@@ -136,6 +138,9 @@ func (tx *Tx) stage(k Kind, before, after *document, verb Verb, reverts int64) e
 	if tx.act == 0 {
 		tx.act = number
 	}
+	if g.dry {
+		return tx.imagine(k, before, after)
+	}
 	if err := g.openKey(before, after); err != nil {
 		return err
 	}
@@ -144,14 +149,14 @@ func (tx *Tx) stage(k Kind, before, after *document, verb Verb, reverts int64) e
 		number: number, time: g.now, act: tx.act, org: after.org, kind: after.kind, doc: after.id, revision: after.revision,
 		verb: string(verb), actor: tx.Actor.ID, actorKind: tx.Actor.Kind, door: tx.Actor.Door, reverts: reverts,
 	}
-	plain, err := json.Marshal(content{Name: tx.Actor.Name, From: tx.Actor.From, Reason: tx.Reason, Shape: after.shape, Body: after.body})
+	plain, err := json.Marshal(content{Name: tx.Actor.Name, From: tx.Actor.From, Reason: tx.Reason, Shape: after.shape, Body: after.body, Through: through})
 	if err != nil {
 		return err
 	}
 	c.headerBytes = c.header.encode()
 	c.sealed = after.key.Seal(plain, c.headerBytes)
 	c.entry = c.header.entry()
-	c.entry.ActorName, c.entry.From, c.entry.Reason = tx.Actor.Name, tx.Actor.From, tx.Reason
+	c.entry.ActorName, c.entry.From, c.entry.Reason, c.entry.Through = tx.Actor.Name, tx.Actor.From, tx.Reason, through
 	g.pending = append(g.pending, c)
 	g.docs[after.id] = after
 	return nil

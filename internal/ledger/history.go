@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/qanat-water/qanat/internal/base/fault"
+	"github.com/qanat-water/qanat/internal/base/store"
 )
 
 // Filter says which entries to list.
@@ -34,7 +35,10 @@ type record struct {
 }
 
 func (r *Reader) records(where string, args []any) ([]record, error) {
-	rows := r.Query(`SELECT `+entryColumns+` FROM entry e LEFT JOIN document d ON d.id = e.doc WHERE `+where, args...)
+	return scanRecords(r.Query(`SELECT `+entryColumns+` FROM entry e LEFT JOIN document d ON d.id = e.doc WHERE `+where, args...))
+}
+
+func scanRecords(rows *store.Rows) ([]record, error) {
 	var found []record
 	for rows.Next() {
 		var e record
@@ -52,7 +56,7 @@ func (r *Reader) open(rec *record) (Entry, content, error) {
 		return e, content{}, nil
 	}
 	c, err := r.ledger.unseal(&rec.header, rec.wrapped, rec.sealed)
-	e.ActorName, e.From, e.Reason = c.Name, c.From, c.Reason
+	e.ActorName, e.From, e.Reason, e.Through = c.Name, c.From, c.Reason, c.Through
 	return e, c, err
 }
 
@@ -134,19 +138,26 @@ func (r *Reader) Each(f Filter, fn func(e Entry, content json.RawMessage) error)
 // Entry reads one entry with the document's content before and after it. The
 // content of a secret noun is left out.
 func (r *Reader) Entry(number int64) (e Entry, before, after json.RawMessage, err error) {
-	found, err := r.records(`e.number = $1`, []any{number})
-	if err != nil {
-		return e, nil, nil, err
-	}
-	if len(found) == 0 {
-		return e, nil, nil, fault.Newf(fault.NotFound, "entry.missing", "There is no entry %d", number)
-	}
-	e, c, err := r.open(&found[0])
+	e, c, err := r.entryContent(number)
 	if err != nil || r.Secret(e.Kind) {
 		return e, nil, nil, err
 	}
 	_, b, err := r.revisionContent(e.Doc, e.Revision-1)
 	return e, b.Body, c.Body, err
+}
+
+func (r *Reader) entryContent(number int64) (Entry, content, error) {
+	if was, known := r.past.entry(number); known {
+		return was.entry, was.content, nil
+	}
+	found, err := r.records(`e.number = $1`, []any{number})
+	if err != nil {
+		return Entry{}, content{}, err
+	}
+	if len(found) == 0 {
+		return Entry{}, content{}, fault.Newf(fault.NotFound, "entry.missing", "There is no entry %d", number)
+	}
+	return r.open(&found[0])
 }
 
 // Secret tells whether the content of a noun is never shown.
@@ -159,6 +170,9 @@ func (r *Reader) Secret(kind string) bool {
 func (r *Reader) revisionContent(doc string, revision int64) (Entry, content, error) {
 	if revision == 0 {
 		return Entry{}, content{}, nil
+	}
+	if was, known := r.past.revision(doc, revision); known {
+		return was.entry, was.content, nil
 	}
 	found, err := r.records(`e.doc = $1 AND e.revision = $2`, []any{doc, revision})
 	if err != nil {
@@ -215,9 +229,12 @@ func (r *Reader) AsOf(doc string, at time.Time) (json.RawMessage, Entry, error) 
 	return c.Body, e, err
 }
 
-// UndoneBy is the number of the newest entry that undid an entry; 0 when none did.
+// UndoneBy is the number of the newest entry that undid an entry, and is not
+// undone itself; 0 when none did.
 func (r *Reader) UndoneBy(e Entry) (int64, error) {
-	var by int64
-	_, err := r.Row([]any{&by}, `SELECT number FROM entry WHERE doc = $1 AND reverts = $2 ORDER BY revision DESC LIMIT 1`, e.Doc, e.Number)
-	return by, err
+	p := newPast(r.ledger)
+	if err := p.readUndos(r, []any{e.Doc}); err != nil {
+		return 0, err
+	}
+	return p.undoneBy(e.Doc, e.Number), nil
 }

@@ -28,6 +28,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -266,16 +267,20 @@ func (l *Ledger) write() {
 }
 
 // commit commits a group and answers every job of it. When the group fails as a
-// whole, each job is tried alone, so that only the guilty one gets the error.
+// whole before its commit, each job is tried alone, so that only the guilty one
+// gets the error. When the commit itself fails nobody knows whether it happened
+// (a connection lost at that moment): to try again could do everything twice.
 func (l *Ledger) commit(jobs []*job) {
-	errs, err := l.tryGroup(jobs)
+	errs, committing, err := l.tryGroup(jobs)
 	switch {
 	case err == nil:
 		for i, j := range jobs {
 			j.done <- errs[i]
 		}
-	case len(jobs) == 1:
-		jobs[0].done <- l.writeError(err)
+	case len(jobs) == 1 || committing:
+		for _, j := range jobs {
+			j.done <- l.writeError(err)
+		}
 	default:
 		for _, j := range jobs {
 			l.commit([]*job{j})
@@ -283,11 +288,16 @@ func (l *Ledger) commit(jobs []*job) {
 	}
 }
 
-func (l *Ledger) tryGroup(jobs []*job) (errs []error, err error) {
+func (l *Ledger) tryGroup(jobs []*job) (errs []error, committing bool, err error) {
 	errs = make([]error, len(jobs))
 	var g *group
-	err = l.store.Write(context.Background(), func(q *store.Q) error {
-		var err error
+	err = l.store.Write(context.Background(), func(q *store.Q) (err error) {
+		defer func() {
+			if p := recover(); p != nil { // one bad row must not end the goroutine that everybody writes through
+				err = fmt.Errorf("panic in a group of writes: %v\n%s", p, debug.Stack())
+			}
+			committing = err == nil
+		}()
 		if g, err = newGroup(l, q); err != nil {
 			return err
 		}
@@ -300,11 +310,11 @@ func (l *Ledger) tryGroup(jobs []*job) (errs []error, err error) {
 	})
 	if err != nil {
 		l.head = nil // whatever is known of the tree may be wrong now
-		return nil, err
+		return nil, committing, err
 	}
 	l.head = g.head
 	l.heard.tell(g.pending)
-	return errs, nil
+	return errs, true, nil
 }
 
 // writeError makes a broken uniqueness a conflict that names the noun.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,6 +34,9 @@ var wells = &ledger.Noun[well]{
 		Columns: []ledger.Column{{Name: "name", Type: ledger.Text}, {Name: "code", Type: ledger.Text}, {Name: "depth", Type: ledger.Real}},
 		Unique:  [][]string{{"code"}},
 		Row: func(d ledger.Doc[well]) []any {
+			if d.Body.Name == "panics in its row" {
+				panic("on purpose")
+			}
 			var code any
 			if d.Body.Code != "" {
 				code = d.Body.Code
@@ -267,6 +271,93 @@ func TestUndoActTakesAnImportBack(t *testing.T) {
 			t.Errorf("undoing the undo: %d, and %d wells", again.Count, w.count())
 		}
 		w.verified()
+	})
+}
+
+func TestAPanicWhileRowsAreWrittenIsAnError(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		err := w.Write(ctx, amina, "", func(tx *ledger.Tx) error {
+			_, err := wells.Create(tx, org, "", well{Name: "panics in its row"})
+			return err
+		})
+		if err == nil || fault.KindOf(err) != fault.Internal {
+			t.Errorf("the write with the panic: %v", err)
+		}
+		w.create(well{Name: "after it"})
+		w.verified()
+	})
+}
+
+func TestTwoNodesMayBothWriteFirst(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		other, err := w.reopen()
+		check(t, err)
+		defer other.Close()
+		var wg sync.WaitGroup
+		both := make(chan struct{}, 2)
+		for _, l := range []*ledger.Ledger{w.Ledger, other} {
+			wg.Go(func() {
+				if err := l.Write(ctx, amina, "", func(tx *ledger.Tx) error {
+					both <- struct{}{}
+					for range 50 { // on PostgreSQL both are now where there is no head yet
+						if len(both) == 2 || w.store.Engine() == store.SQLite {
+							break
+						}
+						time.Sleep(2 * time.Millisecond)
+					}
+					_, err := wells.Create(tx, org, "", well{Name: "first"})
+					return err
+				}); err != nil {
+					t.Errorf("a node's first write: %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		w.verified()
+	})
+}
+
+func TestAFailedCommitIsNotTriedAgain(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		if w.store.Engine() != store.Postgres {
+			return // there a rule can wait for the commit
+		}
+		check(t, w.store.Write(ctx, func(q *store.Q) error {
+			for _, ddl := range []string{
+				`CREATE FUNCTION late() RETURNS trigger AS $$ BEGIN RAISE EXCEPTION 'too late'; END $$ LANGUAGE plpgsql`,
+				`CREATE CONSTRAINT TRIGGER late AFTER INSERT ON well DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.name = 'late') EXECUTE FUNCTION late()`,
+			} {
+				if _, err := q.Exec(ddl); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+		gate := make(chan struct{})
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			check(t, w.Write(ctx, amina, "", func(*ledger.Tx) error { <-gate; return nil }))
+		})
+		time.Sleep(50 * time.Millisecond) // the writer is busy: what comes now becomes one group
+		var ran atomic.Int64
+		for i := range 4 {
+			name := []string{"late", "on time"}[min(i, 1)]
+			wg.Go(func() {
+				if err := w.Write(ctx, amina, "", func(tx *ledger.Tx) error {
+					ran.Add(1)
+					_, err := wells.Create(tx, org, "", well{Name: name})
+					return err
+				}); err == nil {
+					t.Errorf("%s: acknowledged by a commit that failed", name)
+				}
+			})
+		}
+		time.Sleep(50 * time.Millisecond)
+		close(gate)
+		wg.Wait()
+		if ran.Load() != 4 {
+			t.Errorf("4 writes ran %d times; after a commit of unknown outcome again is twice", ran.Load())
+		}
 	})
 }
 

@@ -214,7 +214,7 @@ func (n *Noun[T]) Delete(tx *Tx, id string, ifRevision int64) error {
 	if err != nil {
 		return err
 	}
-	return tx.stage(n, before, before.next(), VerbDelete, 0)
+	return tx.stage(n, before, before.next(), VerbDelete, 0, 0)
 }
 
 func (n *Noun[T]) current(tx *Tx, id string, ifRevision int64) (*document, Doc[T], error) {
@@ -243,7 +243,7 @@ func (n *Noun[T]) put(tx *Tx, before, after *document, verb Verb, value T) (Doc[
 	if before != nil && before.shape == after.shape && string(before.body) == string(after.body) {
 		return n.decode(before)
 	}
-	if err := tx.stage(n, before, after, verb, 0); err != nil {
+	if err := tx.stage(n, before, after, verb, 0, 0); err != nil {
 		return Doc[T]{}, err
 	}
 	return n.decode(after)

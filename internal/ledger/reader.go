@@ -13,6 +13,7 @@ type Reader struct {
 	q      *store.Q
 	ledger *Ledger
 	group  *group // nil outside a write
+	past   *past  // entries read ahead; nil: none
 }
 
 // document is a row of the document table. body is nil while it is deleted.
@@ -90,7 +91,7 @@ func (r *Reader) Row(dest []any, sql string, args ...any) (bool, error) {
 
 // settle writes what the transaction has staged, so that SQL sees it.
 func (r *Reader) settle() error {
-	if r.group == nil {
+	if r.group == nil || r.group.dry {
 		return nil
 	}
 	return r.group.flush()

@@ -5,6 +5,7 @@ package ledger
 // entry: one row for each change; the columns are the entry's header, and
 // together with sealed they are what the tree hashes. tree: one row for each
 // commit, with the run of stored hashes (tlog order) that the commit added.
+// entry_actor finds what an account, token or device did, entry_undo what was undone.
 // document: what is true now, and the wrapped key of the document's past.
 var schema = []string{`
 CREATE TABLE entry (
@@ -55,4 +56,7 @@ CREATE TABLE noun (
 	name {text} PRIMARY KEY,
 	shape {text} NOT NULL
 ) {table}
+`, `
+CREATE INDEX entry_actor ON entry (actor, number);
+CREATE INDEX entry_undo ON entry (doc, reverts) WHERE reverts > 0
 `}

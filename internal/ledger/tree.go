@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -25,17 +26,23 @@ func loadHead(q *store.Q) (*head, error) {
 		lock = " FOR UPDATE"
 	}
 	var root []byte
-	found, err := q.Row([]any{&h.entries, &h.time, &root}, `SELECT entries, time, root FROM head WHERE id = 1`+lock)
+	load := func() (bool, error) {
+		return q.Row([]any{&h.entries, &h.time, &root}, `SELECT entries, time, root FROM head WHERE id = 1`+lock)
+	}
+	found, err := load()
 	if err != nil {
 		return nil, err
 	}
 	if !found {
 		// The first write of a new database. On PostgreSQL a second node that does the
-		// same waits here, fails on the key, and tries again.
+		// same waits in the INSERT until the first has committed, and then finds its row.
 		empty, _ := tlog.TreeHash(0, nil)
-		h.root = empty
-		_, err := q.Exec(`INSERT INTO head (id, entries, time, root) VALUES (1, 0, 0, $1)`, empty[:])
-		return h, err
+		if _, err := q.Exec(`INSERT INTO head (id, entries, time, root) VALUES (1, 0, 0, $1) ON CONFLICT (id) DO NOTHING`, empty[:]); err != nil {
+			return nil, err
+		}
+		if found, err = load(); err != nil || !found {
+			return nil, errors.Join(err, errors.New("the tree has no head"))
+		}
 	}
 	if len(root) != tlog.HashSize {
 		return nil, fmt.Errorf("the tree's head is damaged")

@@ -13,13 +13,7 @@ import (
 type Conflict struct {
 	Entry   Entry  `json:"entry"`
 	Message string `json:"message"`
-}
-
-// Undone is what undoing an act did.
-type Undone struct {
-	Act       int64      `json:"act" doc:"the act of the undo, which can be undone itself; 0: nothing was undone"`
-	Count     int        `json:"count" doc:"changes undone"`
-	Conflicts []Conflict `json:"conflicts"`
+	Denied  bool   `json:"denied,omitempty" doc:"the asker may not undo it"`
 }
 
 // May decides, inside the transaction, whether the actor may undo an entry.
@@ -39,7 +33,7 @@ func (l *Ledger) Undo(ctx context.Context, actor Actor, reason string, entry int
 			return err
 		}
 		mark := len(tx.group.pending)
-		if err := tx.undo(e); err != nil {
+		if err := tx.undo(e, e); err != nil {
 			return err
 		}
 		if len(tx.group.pending) == mark {
@@ -51,76 +45,17 @@ func (l *Ledger) Undo(ctx context.Context, actor Actor, reason string, entry int
 	return made, err
 }
 
-// undoChunk is how many changes are undone in one write, so that others get
-// their turn in between.
-const undoChunk = 200
-
-// UndoAct takes back every change of an act, newest first, in chunks that join
-// one act of their own. What cannot be undone is reported and left.
+// UndoAct takes back every change of an act: UndoRange with an act as selection.
 func (l *Ledger) UndoAct(ctx context.Context, actor Actor, reason string, act int64, may May, progress func(done, total int)) (Undone, error) {
-	result := Undone{Conflicts: []Conflict{}}
-	var numbers []int64
-	err := l.Read(ctx, func(r *Reader) error {
-		rows := r.Query(`SELECT number FROM entry WHERE act = $1 ORDER BY number DESC`, act)
-		for rows.Next() {
-			var n int64
-			rows.Scan(&n)
-			numbers = append(numbers, n)
-		}
-		return rows.Close()
-	})
-	if err != nil {
-		return result, err
-	}
-	if len(numbers) == 0 {
-		return result, fault.Newf(fault.NotFound, "act.missing", "There is no act %d", act)
-	}
-	for done := 0; done < len(numbers); {
-		chunk := numbers[done:min(done+undoChunk, len(numbers))]
-		var conflicts []Conflict
-		var count int
-		var made int64
-		err := l.Write(ctx, actor, reason, func(tx *Tx) error {
-			conflicts, count, made = nil, 0, 0
-			tx.act = result.Act
-			for _, n := range chunk {
-				e, err := tx.header(n)
-				if err != nil {
-					return err
-				}
-				mark := len(tx.group.pending)
-				err = may(tx, e)
-				if err == nil {
-					err = tx.undo(e)
-				}
-				switch {
-				case err == nil:
-					if len(tx.group.pending) > mark {
-						count++
-					}
-				case fault.KindOf(err) == fault.Internal || tx.group.broken != nil || len(tx.group.pending) > mark:
-					return err
-				default:
-					conflicts = append(conflicts, Conflict{Entry: e, Message: fault.From(err).Error()})
-				}
-			}
-			made = tx.act
-			return nil
-		})
-		if err != nil {
-			return result, err
-		}
-		if count > 0 && result.Act == 0 {
-			result.Act = made
-		}
-		result.Count += count
-		result.Conflicts = append(result.Conflicts, conflicts...)
-		done += len(chunk)
+	result, err := l.UndoRange(ctx, actor, reason, Selection{Act: act}, may, func(u Undone) {
 		if progress != nil {
-			progress(done, len(numbers))
+			progress(u.Done, u.Total)
 		}
+	})
+	if err == nil && result.Total == 0 {
+		err = fault.Newf(fault.NotFound, "act.missing", "There is no act %d", act)
 	}
-	return result, nil
+	return result, err
 }
 
 // header reads an entry without its content.
@@ -136,23 +71,24 @@ func (tx *Tx) header(number int64) (Entry, error) {
 	return e, err
 }
 
-func (tx *Tx) undo(e Entry) error {
-	kind := tx.ledger.kinds[e.Kind]
+// undo takes a run of consecutive revisions of one document back, by one revision.
+func (tx *Tx) undo(first, last Entry) error {
+	kind := tx.ledger.kinds[last.Kind]
 	if kind == nil {
-		return fmt.Errorf("ledger: noun %s was not declared at Open", e.Kind)
+		return fmt.Errorf("ledger: noun %s was not declared at Open", last.Kind)
 	}
-	now, err := tx.document(e.Doc)
+	now, err := tx.document(last.Doc)
 	if err != nil {
 		return err
 	}
 	if now == nil {
-		return fmt.Errorf("document %s of entry %d is missing", e.Doc, e.Number)
+		return fmt.Errorf("document %s of entry %d is missing", last.Doc, last.Number)
 	}
-	before, err := tx.revisionToday(kind, e.Doc, e.Revision-1)
+	before, err := tx.revisionToday(kind, last.Doc, first.Revision-1)
 	if err != nil {
 		return err
 	}
-	after, err := tx.revisionToday(kind, e.Doc, e.Revision)
+	after, err := tx.revisionToday(kind, last.Doc, last.Revision)
 	if err != nil {
 		return err
 	}
@@ -160,7 +96,7 @@ func (tx *Tx) undo(e Entry) error {
 	if present.body, err = kind.upgraded(now.shape, now.body); err != nil {
 		return err
 	}
-	body, err := reverted(kind, &present, e, before, after)
+	body, err := reverted(kind, &present, last, before, after)
 	if err != nil {
 		return err
 	}
@@ -169,14 +105,21 @@ func (tx *Tx) undo(e Entry) error {
 	}
 	next := now.next()
 	next.body, next.shape = body, kind.shape()
-	return tx.stage(kind, now, next, VerbUndo, e.Number)
+	through := last.Number
+	if first.Number == last.Number {
+		through = 0
+	}
+	return tx.stage(kind, now, next, VerbUndo, first.Number, through)
 }
 
 // revisionToday is a revision's content in the shape of today.
 func (tx *Tx) revisionToday(kind Kind, doc string, revision int64) (json.RawMessage, error) {
-	_, c, err := tx.revisionContent(doc, revision)
+	e, c, err := tx.revisionContent(doc, revision)
 	if err != nil {
 		return nil, err
+	}
+	if e.Erased {
+		return nil, fault.Newf(fault.Conflict, "document.erased", "This %s was erased", kind.words()).WithMend("Make a new one")
 	}
 	return kind.upgraded(c.Shape, c.Body)
 }
@@ -187,8 +130,8 @@ func reverted(kind Kind, now *document, e Entry, before, after json.RawMessage) 
 	switch {
 	case before == nil && now.body == nil:
 		return nil, nil
-	case before == nil && latest:
-		return nil, nil
+	case before == nil && (latest || after != nil && equalJSON(after, now.body)):
+		return nil, nil // whatever came later is undone already
 	case before == nil:
 		return nil, conflict(kind, e, now, "it was changed since it was made", "Undo the later changes first, or delete it")
 	case after == nil && now.body == nil && latest:
@@ -218,6 +161,9 @@ func reverted(kind Kind, now *document, e Entry, before, after json.RawMessage) 
 }
 
 func conflict(kind Kind, e Entry, now *document, why, mend string) error {
-	return fault.Newf(fault.Conflict, "undo.conflict", "This change of a %s cannot be undone: %s", kind.words(), why).
+	return fault.Newf(fault.Conflict, codeLater, "This change of a %s cannot be undone: %s", kind.words(), why).
 		At(fmt.Sprintf("revision %d", now.revision), fmt.Sprintf("made after revision %d", e.Revision), mend)
 }
+
+// codeLater is the code of a conflict with later work on the same document.
+const codeLater = "undo.conflict"

@@ -451,7 +451,7 @@ func (s *Service) UndoImport(ctx context.Context, actor ledger.Actor, id, reason
 	}
 	err = s.ledger.Write(ctx, actor, reason, func(tx *ledger.Tx) (err error) {
 		d, err = Imports.Update(tx, id, 0, func(to *Import) error {
-			to.State, to.Undone, to.Kept = Undone, undone.Count, len(undone.Conflicts)
+			to.State, to.Undone, to.Kept = Undone, undone.Count, undone.Kept+undone.Denied
 			return nil
 		})
 		return err
