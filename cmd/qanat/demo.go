@@ -48,6 +48,7 @@ type demo struct {
 	kept     bool // after the end
 	url      string
 	net      sim.Net
+	shared   bool   // all phones and devices come from one address
 	mqtt     string // address of the device door
 	mqttName string // as devices are told
 	out      io.Writer
@@ -210,19 +211,28 @@ func (d *demo) reach(address net.Addr) error {
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
+	d.shared = !ownAddresses(host)
 	d.net = sim.Net{Root: root, Name: "localhost", Web: net.JoinHostPort(host, port)}
 	return err
 }
 
-// from is the network of one phone or device: with an address of its own where
-// the doors are on IPv4 loopback.
+// from is the network of one phone or device, with an address of its own if there are.
 func (d *demo) from(kind, number int) sim.Net {
 	n := d.net
-	host, _, _ := net.SplitHostPort(n.Web)
-	if ip := net.ParseIP(host).To4(); ip != nil && ip.IsLoopback() {
+	if !d.shared {
 		n.From = fmt.Sprintf("127.0.%d.%d", kind, 1+number%250)
 	}
 	return n
+}
+
+// ownAddresses tells whether clients of a server on this host can have addresses
+// of their own: on IPv4 loopback, where the system has more than 127.0.0.1.
+func ownAddresses(host string) bool {
+	if ip := net.ParseIP(host).To4(); ip == nil || !ip.IsLoopback() {
+		return false
+	}
+	l, err := net.Listen("tcp", "127.0.2.1:0")
+	return err == nil && l.Close() == nil
 }
 
 // say prints progress.

@@ -271,7 +271,7 @@ func (d *demo) installDevices(ctx context.Context) error {
 	}
 	for _, v := range d.memory.Devices {
 		if v.Stolen {
-			if _, err := d.devices.Revoke(ctx, d.person("grace"), v.ID, "Stolen from the pump; reported to the police"); err != nil {
+			if _, err := d.devices.Revoke(ctx, d.keeper(v.Branch), v.ID, "Stolen from the pump; reported to the police"); err != nil {
 				return err
 			}
 		}
@@ -305,8 +305,12 @@ func (d *demo) placeDevices(ctx context.Context) error {
 				}
 			}
 		}
-		for n := range min(m.Number, len(at)) {
-			s := at[n*len(at)/min(m.Number, len(at))]
+		count := min(m.Number, len(at))
+		if d.shared {
+			count = min(m.Number/2, len(at)) // no more than may claim at once from one address
+		}
+		for n := range count {
+			s := at[n*len(at)/count]
 			v := &demoDevice{Model: model, Seed: r.Uint64(), Site: s.ID, Code: s.Body.Code, Branch: s.Body.Branch, Name: m.What + ", " + beforeComma(s.Body.Name), Number: len(d.memory.Devices)}
 			v.Device.Serial = m.Serial(n)
 			switch {
