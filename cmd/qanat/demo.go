@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -76,7 +77,10 @@ type demoMemory struct {
 }
 
 // Run makes the server, serves it, fills it, and keeps it alive until it is told to stop.
-func (c *demoCommand) Run(ctx context.Context) error { return c.run(ctx, os.Stdout, nil) }
+func (c *demoCommand) Run(ctx context.Context) error {
+	signal.Ignore(syscall.SIGPIPE) // with 'qanat demo | tee', Ctrl-C ends tee first, and there is still a directory to remove
+	return c.run(ctx, os.Stdout, nil)
+}
 
 // run is Run with a place to print to; seeded is called when everything is there.
 func (c *demoCommand) run(ctx context.Context, out io.Writer, seeded func(*demo)) (err error) {
