@@ -81,13 +81,18 @@ type Checkpoint struct {
 // VerifierKey is the public key that checkpoints are checked with.
 func (l *Ledger) VerifierKey() string { return l.signer.verifier }
 
-// checkpoints signs a checkpoint within every period in which something changed.
+// firstCheckpoint is how soon after the start the first one is signed.
+const firstCheckpoint = 2 * time.Second
+
+// checkpoints signs a checkpoint soon, and then within every period in which
+// something changed.
 func (l *Ledger) checkpoints(every time.Duration) {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
+	due := time.NewTimer(min(every, firstCheckpoint))
+	defer due.Stop()
 	for {
 		select {
-		case <-tick.C:
+		case <-due.C:
+			due.Reset(every)
 			if err := l.Checkpoint(context.Background()); err != nil {
 				l.log.Error("checkpoint failed", "error", err)
 			}
