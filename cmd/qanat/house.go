@@ -131,6 +131,7 @@ func openHouse(ctx context.Context, w where, name string, log *slog.Logger) (h *
 	h.accounts = account.New(account.Config{Ledger: h.ledger, Vault: h.vault, Server: name})
 	h.people = org.New(h.ledger, h.accounts)
 	h.activity = &activity.Service{Ledger: h.ledger}
+	h.close = append(h.close, h.activity.Close)
 	h.sites = site.New(h.ledger, h.blobs)
 	h.close = append(h.close, h.sites.Close)
 	h.surveys = &survey.Service{Ledger: h.ledger, Blobs: h.blobs}

@@ -55,6 +55,28 @@ func (s *server) undoAct(ctx context.Context, actor ledger.Actor, in *undoReques
 	return body(s.Activity.UndoAct(ctx, actor, in.Number, in.Body.Reason))
 }
 
+type undoPreview struct{ Body activity.Range }
+
+func (s *server) undoPreview(ctx context.Context, actor ledger.Actor, in *undoPreview) (*Body[activity.Run], error) {
+	return body(s.Activity.PreviewUndo(ctx, actor, in.Body))
+}
+
+// UndoAsked is a range with the reason to undo it.
+type UndoAsked struct {
+	activity.Range
+	Reason
+}
+
+type undoRange struct{ Body UndoAsked }
+
+func (s *server) undoRange(ctx context.Context, actor ledger.Actor, in *undoRange) (*Body[activity.Run], error) {
+	return body(s.Activity.UndoRange(ctx, actor, in.Body.Range, in.Body.Reason.Reason))
+}
+
+func (s *server) undoRun(ctx context.Context, actor ledger.Actor, in *ByID) (*Body[activity.Run], error) {
+	return body(s.Activity.Run(ctx, actor, in.ID))
+}
+
 // ByKind names a document with its kind in the path.
 type ByKind struct {
 	Kind string `path:"kind" maxLength:"40"`

@@ -121,6 +121,9 @@ func (s *server) routes() {
 	on(s, "GET /activity/{number}", "One change, before and after", as(s, s.entry))
 	on(s, "POST /activity/{number}/undo", "Take one change back", as(s, s.undoEntry))
 	on(s, "POST /acts/{number}/undo", "Take a whole act back", as(s, s.undoAct))
+	on(s, "POST /undo/preview", "What undoing all that somebody did in a time would do", as(s, s.undoPreview))
+	on(s, "POST /undo", "Undo all that somebody did in a time", as(s, s.undoRange))
+	on(s, "GET /undo/{id}", "How far an undo or its preview is", as(s, s.undoRun))
 	on(s, "GET /history/{kind}/{id}", "All that happened to a document", as(s, s.history))
 	on(s, "GET /history/{kind}/{id}/at", "A document as it stood at a time", as(s, s.asOf))
 }

@@ -6,6 +6,10 @@
 // admins of a whole organization see all its entries; others see those of the
 // things they see now (for what is deleted: as it last was).
 //
+// Undoing a range asks besides for the right to see all of the organization's
+// activity. It runs on in the background; after a restart of the server the same
+// undo, started again, goes on where it stopped.
+//
 // Limits: a page holds at most 100 acts. Who controls this package reads the
 // past of every organization.
 package activity
@@ -28,7 +32,11 @@ const (
 )
 
 // Service reads and reverts.
-type Service struct{ Ledger *ledger.Ledger }
+type Service struct {
+	Ledger *ledger.Ledger
+
+	runs runs
+}
 
 // Act is what somebody did at once: one entry, or the thousands of an import.
 type Act struct {
