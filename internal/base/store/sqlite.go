@@ -5,7 +5,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
+	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -22,6 +24,7 @@ const (
 	checkpointPages = 4_000   // 16 MB of WAL before pages are moved into the database file
 	statementsKept  = 400     // prepared statements kept on a connection
 	maxStatement    = 1 << 20 // bytes of SQL text
+	encryptedBlock  = 4096    // bytes that the VFS encrypts as one
 )
 
 type sqliteDB struct {
@@ -45,6 +48,9 @@ func OpenSQLiteVFS(ctx context.Context, path string, key []byte, vfs string) (*S
 	if len(key) != 32 {
 		return nil, fmt.Errorf("database key has %d bytes, not 32", len(key))
 	}
+	if err := wholeBlocks(path + "-wal"); err != nil {
+		return nil, fmt.Errorf("open database %s: %w", path, err)
+	}
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	db := &sqliteDB{
 		uri: (&url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: "vfs=" + vfs}).String(),
@@ -58,6 +64,20 @@ func OpenSQLiteVFS(ctx context.Context, path string, key []byte, vfs string) (*S
 	}
 	db.writer <- w
 	return &Store{engine: SQLite, db: db}, nil
+}
+
+// wholeBlocks cuts off what a power cut left of the last block of a write-ahead
+// log: it was never synced, cannot be decrypted, and SQLite would refuse the whole
+// database for it. A log in use always ends with a whole block.
+func wholeBlocks(path string) error {
+	is, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil || is.Size()%encryptedBlock == 0 {
+		return err
+	}
+	return os.Truncate(path, is.Size()-is.Size()%encryptedBlock)
 }
 
 func (db *sqliteDB) open(cacheKiB int, readOnly bool) (*sqliteConn, error) {
@@ -159,6 +179,7 @@ var errClosed = errors.New("the database is closed")
 type sqliteConn struct {
 	conn       *sqlite3.Conn
 	statements map[string]*statement
+	running    *sqliteCursor // the query whose rows are being read
 }
 
 type statement struct {
@@ -167,10 +188,18 @@ type statement struct {
 }
 
 func (c *sqliteConn) transact(begin string, fn func(*Q) error) (err error) {
+	if !c.conn.GetAutocommit() { // the last rollback failed; until one succeeds nothing else can begin
+		if err := c.conn.Exec("ROLLBACK"); err != nil {
+			return err
+		}
+	}
 	if err := c.conn.Exec(begin); err != nil {
 		return err
 	}
 	defer func() {
+		if c.running != nil { // fn left in the middle of its rows; they would hold the snapshot for all who come after
+			c.running.end()
+		}
 		if !c.conn.GetAutocommit() { // fn failed, panicked, or the commit did
 			c.conn.SetInterrupt(context.Background())
 			err = errors.Join(err, c.conn.Exec("ROLLBACK"))
@@ -251,19 +280,20 @@ func (c *sqliteConn) query(sql string, args []any) (cursor, error) {
 		done()
 		return nil, err
 	}
-	return &sqliteCursor{stmt: s.stmt, done: done}, nil
+	c.running = &sqliteCursor{stmt: s.stmt, end: sync.OnceFunc(func() { done(); c.running = nil })}
+	return c.running, nil
 }
 
 type sqliteCursor struct {
 	stmt *sqlite3.Stmt
-	done func()
+	end  func()
 }
 
 func (r *sqliteCursor) next() bool { return r.stmt.Step() }
 
 func (r *sqliteCursor) close() error {
 	err := r.stmt.Err()
-	r.done()
+	r.end()
 	return sqliteError(err)
 }
 

@@ -3,6 +3,8 @@ package store_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -104,6 +106,37 @@ func TestReadSeesOneSnapshotWhileOthersWrite(t *testing.T) {
 	})
 }
 
+func TestRowsLeftOpenHoldNobodyUp(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
+		s := open()
+		check(t, s.Migrate(ctx, "test", []string{table}))
+		fill := func(from int) {
+			check(t, s.Write(ctx, func(q *store.Q) error {
+				for i := range 5 {
+					if _, err := q.Exec(`INSERT INTO thing (id, n) VALUES ($1, $2)`, string(rune('a'+from+i)), i); err != nil {
+						return err
+					}
+				}
+				return nil
+			}))
+		}
+		fill(0)
+		enough := errors.New("enough")
+		err := s.Read(ctx, func(q *store.Q) error {
+			rows := q.Query(`SELECT id FROM thing ORDER BY id`)
+			rows.Next()
+			return enough // the rows are never closed
+		})
+		if !errors.Is(err, enough) {
+			t.Fatal(err)
+		}
+		fill(5)
+		if n := count(t, s); n != 10 {
+			t.Errorf("a later read sees %d of 10 rows: it stands on the snapshot of the one that was left open", n)
+		}
+	})
+}
+
 func TestReadersCannotWrite(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
@@ -168,6 +201,29 @@ func TestCancelledReadEnds(t *testing.T) {
 			t.Errorf("error = %v, want cancelled", err)
 		}
 	})
+}
+
+func TestALogThatEndsInsideABlockOpens(t *testing.T) {
+	dir := t.TempDir()
+	s, err := store.OpenSQLite(ctx, filepath.Join(dir, "qanat.db"), storetest.Key)
+	check(t, err)
+	defer s.Close()
+	check(t, s.Migrate(ctx, "test", []string{table}))
+	main, err := os.ReadFile(filepath.Join(dir, "qanat.db"))
+	check(t, err)
+	log, err := os.ReadFile(filepath.Join(dir, "qanat.db-wal"))
+	check(t, err)
+	for cut := 512; cut < 4*4096; cut += 512 {
+		after := t.TempDir()
+		check(t, os.WriteFile(filepath.Join(after, "qanat.db"), main, 0o600))
+		check(t, os.WriteFile(filepath.Join(after, "qanat.db-wal"), log[:len(log)-cut], 0o600))
+		recovered, err := store.OpenSQLite(ctx, filepath.Join(after, "qanat.db"), storetest.Key)
+		if err != nil {
+			t.Errorf("after a power cut that lost the last %d bytes of the log: %v", cut, err)
+			continue
+		}
+		check(t, recovered.Close())
+	}
 }
 
 func TestWrongKeyDoesNotOpen(t *testing.T) {
