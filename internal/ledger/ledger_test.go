@@ -361,6 +361,35 @@ func TestAFailedCommitIsNotTriedAgain(t *testing.T) {
 	})
 }
 
+func TestUndoActReportsWhatIsTakenNow(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		var ids []string
+		for _, code := range []string{"a", "b", "c"} {
+			ids = append(ids, w.create(well{Name: code, Code: code}).ID)
+		}
+		var act int64
+		w.write(amina, func(tx *ledger.Tx) error {
+			for _, id := range ids {
+				if err := wells.Delete(tx, id, 0); err != nil {
+					return err
+				}
+			}
+			act = tx.Act()
+			return nil
+		})
+		w.create(well{Name: "new", Code: "b"})
+		result, err := w.UndoAct(ctx, amina, "a mistake", act, anybody, nil)
+		check(t, err)
+		if result.Count != 2 || len(result.Conflicts) != 1 || result.Conflicts[0].Entry.Doc != ids[1] || !strings.Contains(result.Conflicts[0].Message, "already another well") {
+			t.Errorf("undone %d with conflicts %+v, want 2 and one of %s", result.Count, result.Conflicts, ids[1])
+		}
+		if w.count() != 3 {
+			t.Errorf("%d wells, want a, c and the new b", w.count())
+		}
+		w.verified()
+	})
+}
+
 func (w *world) count() (n int) {
 	check(w.t, w.Read(ctx, func(r *ledger.Reader) error { _, err := r.Row([]any{&n}, `SELECT count(*) FROM well`); return err }))
 	return n
