@@ -26,10 +26,19 @@ const past: Record<string, string> = { create: 'added', update: 'changed', delet
 /** "changed site Chingale Borehole 4". */
 export const deed = (entry: Pick<Entry, 'verb' | 'kind'>, title = '') => `${past[entry.verb] ?? entry.verb} ${noun(entry.kind)}${title ? ` ${title}` : ''}`
 
+// An import keeps its own progress; its sites are an act of their own, and that is what can be undone.
+const importSteps: Record<string, string> = { 'import previewed': 'looked through', 'import started': 'began to import', import: 'went on importing', 'import ended': 'finished importing' }
+const stepOf = (entry: Entry) => (entry.kind === 'site_import' ? importSteps[entry.reason ?? ''] : undefined)
+/** Whether the words of an act say its reason already. */
+export const saysReason = (act: Act) => secrets(act) || !!stepOf(act.entry) || (act.entry.reason === 'import' && act.entries > 1)
+/** Whether an act as a whole can be taken back here. */
+export const undoable = (act: Act) => !act.undone && !secrets(act) && act.entry.kind !== 'site_import'
 /** Whether an act is about passwords and sessions: nothing of it can be shown or undone. */
 export const secrets = (act: Act) => Object.keys(act.kinds ?? {}).some((k) => ['credential', 'session', 'attempt', 'sign_in'].includes(k))
 /** "imported 11,409 sites", "added 3 phones and 1 site". */
 export function deeds(act: Act): string {
+  const step = stepOf(act.entry)
+  if (step) return `${step} ${act.title ?? ''}`.trim()
   if (act.entries <= 1) return secrets(act) && act.entry.reason ? act.entry.reason : deed(act.entry, act.title)
   // A submission always comes with its response, and a form's first version with its survey: one deed each.
   const only = (...kinds: string[]) => act.entries === kinds.length && kinds.every((k) => act.kinds?.[k] === 1)
@@ -37,7 +46,7 @@ export function deeds(act: Act): string {
   if (only('form', 'survey')) return act.entry.verb === 'create' ? `added survey ${act.title ?? ''}`.trim() : `uploaded a version of survey ${act.title ?? ''}`.trim()
   if (secrets(act)) return act.entry.reason ? act.entry.reason : 'signed in or out'
   const counted = Object.entries(act.kinds ?? {}).sort((a, b) => b[1] - a[1])
-  const imported = act.kinds?.site_import && act.kinds.site
+  const imported = act.kinds?.site && act.entry.verb === 'create' && act.entry.reason?.startsWith('import')
   const verb = imported ? 'imported' : (past[act.entry.verb] ?? act.entry.verb)
   const parts = counted.filter(([kind]) => !imported || kind !== 'site_import').map(([kind, n]) => `${n.toLocaleString()} ${noun(kind, n)}`)
   return `${verb} ${parts.length > 1 ? `${parts.slice(0, -1).join(', ')} and ${parts.at(-1)}` : (parts[0] ?? `${act.entries.toLocaleString()} things`)}`
