@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,7 @@ const (
 
 	hashWait  = 5 * time.Second // how long a sign-in waits for its turn
 	hashQueue = 64              // how many wait
+	tidyAfter = 2 * time.Second // from a hash to giving its memory back
 )
 
 // Hashed is a password that has passed the rules and can be kept.
@@ -42,12 +44,25 @@ type hasher struct {
 	turns  chan struct{}
 	queue  chan struct{}
 	spent  atomic.Int64 // memory times passes of all hashes, in KiB
+	tidy   atomic.Bool  // memory will be given back soon
 }
 
 // sum runs argon2id.
 func (h *hasher) sum(password string, c phcParts, size int) []byte {
 	h.spent.Add(int64(c.memory) * int64(c.passes))
+	defer h.giveBack()
 	return argon2.IDKey([]byte(password), c.salt, c.passes, c.memory, c.lanes, uint32(size)) // #nosec G115 -- parsePHC bounds it
+}
+
+// giveBack returns the memory of hashes to the system a little later. It would
+// stay with the process for minutes otherwise: more than all the rest uses.
+func (h *hasher) giveBack() {
+	if h.tidy.CompareAndSwap(false, true) {
+		time.AfterFunc(tidyAfter, func() {
+			h.tidy.Store(false)
+			debug.FreeOSMemory()
+		})
+	}
 }
 
 func newHasher(memory uint32) *hasher {
