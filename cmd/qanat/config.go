@@ -76,6 +76,10 @@ func readConfig(path string) (config, error) {
 		if errors.As(err, &unknown) {
 			return c, fault.Newf(fault.Invalid, "config.unknown", "%s has settings that are not known:\n%s", path, unknown.String()).WithMend("Mend or remove them")
 		}
+		var wrong *toml.DecodeError
+		if errors.As(err, &wrong) {
+			return c, fault.Newf(fault.Invalid, "config.wrong", "%s cannot be read:\n%s", path, wrong.String()).WithMend("Mend that line")
+		}
 		return c, fmt.Errorf("%s: %w", path, err)
 	}
 	if (c.TLS.Certificate == "") != (c.TLS.Key == "") || c.TLS.Certificate != "" && len(c.TLS.ACME.Domains) > 0 {

@@ -184,7 +184,7 @@ func (h *house) Close() {
 }
 
 func logged(log *slog.Logger, what string, err error) {
-	if err != nil {
+	if err != nil && !errors.Is(err, context.Canceled) { // else the server is on its way out
 		log.Error(what, "error", err)
 	}
 }

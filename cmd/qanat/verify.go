@@ -22,6 +22,8 @@ type verifyCommand struct {
 	Rebuild bool `help:"First make documents and indexes again from the entries. For a database whose derived tables were lost; entries are never touched."`
 }
 
+var errTampered = errors.New("the ledger is NOT as it was written: keep this database as evidence, and restore from the backup")
+
 // Run checks everything and exits with 1 when anything is wrong.
 func (c *verifyCommand) Run(ctx context.Context) error {
 	h, err := openLedger(ctx, c.where, true, newLog("warn"))
@@ -40,12 +42,19 @@ func (c *verifyCommand) Run(ctx context.Context) error {
 		return err
 	}
 	files, problems, err := verifyFiles(ctx, h, c.progress("files"))
-	if err != nil {
+	if err != nil && (report.OK() || ctx.Err() != nil) {
 		return err
+	}
+	if err != nil { // an entry that was tampered with does not open: what is wrong with it is in the report already
+		problems = append(problems, ledger.Problem{Where: "files", What: fmt.Sprintf("could not all be looked for: %v", err)})
 	}
 	report.Problems = append(report.Problems, problems...)
 	if c.JSON {
-		return json.NewEncoder(os.Stdout).Encode(report)
+		err := json.NewEncoder(os.Stdout).Encode(report)
+		if err == nil && !report.OK() {
+			err = errTampered
+		}
+		return err
 	}
 	for _, p := range report.Problems {
 		fmt.Printf("%s: %s\n", p.Where, p.What)
@@ -55,7 +64,7 @@ func (c *verifyCommand) Run(ctx context.Context) error {
 	}
 	fmt.Printf("%d entries, %d documents, %d files, root %s, in %s\n", report.Entries, report.Documents, files, report.Root, time.Since(began).Round(time.Millisecond))
 	if !report.OK() {
-		return errors.New("the ledger is NOT as it was written: keep this database as evidence, and restore from the backup")
+		return errTampered
 	}
 	fmt.Println("Everything is as it was written.")
 	return nil
