@@ -1,12 +1,16 @@
 import { noun } from '@/home/sentence'
 import type { Difference } from '@/ui'
-import type { Entry } from '@/api'
+import type { Entry, Undone as Result } from '@/api'
 
 /** What somebody did at once: one entry, or the thousands of an import. */
 export interface Act { act: number; entries: number; newest: number; kinds: Record<string, number>; entry: Entry; title?: string; undone: boolean }
 export interface Detail { entry: Entry; title?: string; before?: unknown; after?: unknown; differences: Difference[]; undone_by?: number; others: number }
 export interface Conflict { entry: Entry; message: string }
 export interface Undone { act: number; count: number; conflicts: Conflict[] | null }
+
+/** Whose changes to undo, in which time: instants. */
+export interface Range { org: string; actor?: string; act?: number; kinds?: string[]; since?: string; until?: string }
+export interface Run { id: string; state: 'looking' | 'looked' | 'running' | 'done' | 'failed'; message?: string; result: Result }
 
 /** Through which door a change came, in words. */
 const doors: Record<string, string> = { web: 'the portal', openrosa: 'a phone', mqtt: 'a device', cli: 'the command line', api: 'the API', server: 'the server', demo: 'the demo' }
@@ -35,6 +39,14 @@ export const saysReason = (act: Act) => secrets(act) || !!stepOf(act.entry) || (
 export const undoable = (act: Act) => !act.undone && !secrets(act) && act.entry.kind !== 'site_import'
 /** Whether an act is about passwords and sessions: nothing of it can be shown or undone. */
 export const secrets = (act: Act) => Object.keys(act.kinds ?? {}).some((k) => ['credential', 'session', 'attempt', 'sign_in'].includes(k))
+/** "10,000 deleted responses": changes of one sort, counted. */
+export function tallied(t: { kind: string; verb: string; total: number }): string {
+  const sorts: Record<string, string> = { create: 'added', delete: 'deleted', undelete: 'restored' }
+  const counted = t.total.toLocaleString()
+  if (sorts[t.verb]) return `${counted} ${sorts[t.verb]} ${noun(t.kind, t.total)}`
+  return `${counted} ${t.verb === 'undo' ? (t.total === 1 ? 'undo' : 'undos') : t.total === 1 ? 'change' : 'changes'} of ${noun(t.kind, 2)}`
+}
+
 /** "imported 11,409 sites", "added 3 phones and 1 site". */
 export function deeds(act: Act): string {
   const step = stepOf(act.entry)
