@@ -58,8 +58,11 @@ func (s *server) deviceView(ctx context.Context, actor ledger.Actor, doc ledger.
 	if err != nil {
 		return v, err
 	}
-	if latest != nil {
-		v.Latest = latest
+	for _, one := range latest {
+		if named := channelOf(doc.Body, one.Channel); named.Unit != "" {
+			one.Unit = named.Unit // what people say goes before what the device said
+		}
+		v.Latest = append(v.Latest, one)
 	}
 	seen, err := s.Devices.LastSeen(ctx, actor, doc.ID)
 	if err != nil {
@@ -206,17 +209,23 @@ func (s *server) deviceReadings(ctx context.Context, actor ledger.Actor, in *rea
 	}
 	out := Readings{Series: make([]NamedSeries, len(series))}
 	for i, one := range series {
-		out.Series[i] = NamedSeries{Series: one, Name: one.Channel}
-		for _, c := range doc.Body.Channels {
-			if c.Key == one.Channel {
-				out.Series[i].Name = c.Name
-				if c.Unit != "" {
-					out.Series[i].Unit = c.Unit
-				}
-			}
+		named := channelOf(doc.Body, one.Channel)
+		if named.Unit != "" {
+			one.Unit = named.Unit
 		}
+		out.Series[i] = NamedSeries{Series: one, Name: named.Name}
 	}
 	return body(out, nil)
+}
+
+// channelOf is what people call a channel; its key, when they have not said.
+func channelOf(d device.Device, key string) device.Channel {
+	for _, c := range d.Channels {
+		if c.Key == key {
+			return c
+		}
+	}
+	return device.Channel{Key: key, Name: key}
 }
 
 func (s *server) deviceMessages(ctx context.Context, actor ledger.Actor, in *ByID) (*Body[Page[refusal.Message]], error) {

@@ -4,7 +4,7 @@ import type { Difference } from './types'
 export function show(value: unknown): string {
   if (value === undefined || value === null || value === '') return '–'
   if (typeof value === 'boolean') return value ? 'Yes' : 'No'
-  if (typeof value === 'number') return Number.isInteger(value) ? value.toLocaleString() : value.toLocaleString(undefined, { maximumFractionDigits: 6 })
+  if (typeof value === 'number') return Number.isInteger(value) ? value.toLocaleString(undefined, { useGrouping: 'min2' }) : value.toLocaleString(undefined, { maximumFractionDigits: 6 })
   if (Array.isArray(value)) return value.length ? value.map(show).join(', ') : '–'
   if (typeof value === 'object') {
     const o = value as Record<string, unknown>
