@@ -137,7 +137,7 @@ func cutPublish(version byte, h header, body []byte, p *publish) error {
 	w := &walk{rest: body}
 	p.topic = string(w.binary(""))
 	if p.qos > 0 {
-		p.id = uint16(w.uint16(""))
+		p.id = uint16(w.uint16("")) // #nosec G115 -- read from two bytes
 	}
 	if version == version5 {
 		block := w.take(w.varint(""), "")
@@ -258,13 +258,13 @@ func appendConnack(buf []byte, version, code byte, reason string, t *terms) []by
 	p := five.Properties{ReasonString: reason}
 	if t != nil {
 		zero, one, expiry := byte(0), byte(1), uint32(0)
-		receive, packet, alias := uint16(t.receiveMaximum), uint32(t.packetMaximum), uint16(0)
+		receive, packet, alias := uint16(t.receiveMaximum), uint32(t.packetMaximum), uint16(0) // #nosec G115 -- of the configuration, bounded in New
 		p.ReceiveMaximum, p.MaximumPacketSize, p.TopicAliasMaximum = &receive, &packet, &alias
 		p.MaximumQOS, p.RetainAvailable, p.SharedSubAvailable, p.SubIDAvailable = &one, &zero, &zero, &zero
 		p.WildcardSubAvailable, p.SessionExpiryInterval = &one, &expiry
 		p.AssignedClientID = t.assigned
 		if t.keepAlive > 0 {
-			k := uint16(t.keepAlive)
+			k := uint16(t.keepAlive) // #nosec G115 -- a keep alive is two bytes on the wire
 			p.ServerKeepAlive = &k
 		}
 	}

@@ -59,7 +59,7 @@ type write struct {
 
 // New makes a disk over a directory. Its power is cut in the middle of the given write.
 func New(dir string, seed uint64, writes int) *Disk {
-	d := &Disk{random: rand.New(rand.NewPCG(seed, 17)), left: writes, files: map[string]*content{}}
+	d := &Disk{random: rand.New(rand.NewPCG(seed, 17)), left: writes, files: map[string]*content{}} // #nosec G404 -- a repeatable disaster is wanted
 	mu.Lock()
 	defer mu.Unlock()
 	disks[dir] = d

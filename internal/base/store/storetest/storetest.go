@@ -124,7 +124,7 @@ func start() (dir string, err error) {
 		attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)} // #nosec G115 -- ids of the system
 	}
 	data := filepath.Join(dir, "data")
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "qanat", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "qanat", "-A", "trust", "-E", "UTF8", "--locale=C", "-N") // #nosec G204 -- our own arguments
 	initdb.SysProcAttr = attr
 	initdb.Dir = dir
 	if out, err := initdb.CombinedOutput(); err != nil {
@@ -132,7 +132,7 @@ func start() (dir string, err error) {
 	}
 	// Durable settings stay as they are in production: fsync, full_page_writes and
 	// synchronous_commit on. Only sizes are small.
-	server := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "shared_buffers=128MB",
+	server := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "shared_buffers=128MB", // #nosec G204 -- our own arguments
 		"-c", "max_connections=200", "-c", "max_wal_size=1GB")
 	server.SysProcAttr = attr
 	server.Dir = dir
