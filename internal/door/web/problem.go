@@ -126,18 +126,23 @@ func pointer(location string) string {
 	return location
 }
 
-// answered makes a handler's error a problem, and keeps its cause for the log.
+// answered makes a handler's error a problem.
 func answered[I, O any](fn func(context.Context, *I) (*O, error)) func(context.Context, *I) (*O, error) {
 	return func(ctx context.Context, in *I) (*O, error) {
 		out, err := fn(ctx, in)
 		if err == nil {
 			return out, nil
 		}
-		if fault.KindOf(err) == fault.Internal && ctx.Err() == nil {
-			if e, ok := ctx.Value(requestKey).(*event); ok {
-				e.err = fault.Cause(err)
-			}
-		}
-		return nil, problem(err)
+		return nil, told(ctx, err)
 	}
+}
+
+// told is an error as a problem, its cause kept for the log.
+func told(ctx context.Context, err error) *Problem {
+	if fault.KindOf(err) == fault.Internal && ctx.Err() == nil {
+		if e, ok := ctx.Value(requestKey).(*event); ok {
+			e.err = fault.Cause(err)
+		}
+	}
+	return problem(err)
 }

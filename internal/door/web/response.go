@@ -5,6 +5,8 @@ import (
 	"context"
 	"io"
 	"mime"
+	"slices"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -207,9 +209,17 @@ func (s *server) responseFile(ctx context.Context, actor ledger.Actor, in *fileR
 	return stream(content, file.Type, file.Name), nil
 }
 
-// disposition lets pictures be shown in place and makes everything keep its name.
-func disposition(name string) string {
-	return mime.FormatMediaType("inline", map[string]string{"filename": name})
+// disposition lets pictures, sound, film and plain text be shown in place, and
+// makes everything keep its name. What may hold a script or a look-alike of our
+// pages (HTML, SVG, XML, PDF) is only ever saved.
+func disposition(kind, name string) string {
+	how := "attachment"
+	media, _, _ := mime.ParseMediaType(kind)
+	major, _, _ := strings.Cut(media, "/")
+	if media != "image/svg+xml" && slices.Contains([]string{"image", "audio", "video"}, major) || media == "text/plain" {
+		how = "inline"
+	}
+	return mime.FormatMediaType(how, map[string]string{"filename": name})
 }
 
 func (s *server) quarantine(ctx context.Context, actor ledger.Actor, in *InOrg) (*Body[Page[ledger.Doc[response.Submission]]], error) {

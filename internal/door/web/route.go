@@ -2,11 +2,13 @@ package web
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/qanat-water/qanat/internal/base/fault"
 	"github.com/qanat-water/qanat/internal/ledger"
@@ -14,15 +16,16 @@ import (
 
 const prefix = "/api/v1"
 
-// on adds a route: "GET /sites/{id}".
+// on adds a route that is for everybody: "GET /health". Its body is short.
 func on[I, O any](s *server, route, summary string, fn func(context.Context, *I) (*O, error), more ...func(*huma.Operation)) {
 	method, path, _ := strings.Cut(route, " ")
 	tag := strings.Split(strings.TrimPrefix(path, "/"), "/")[0]
 	op := huma.Operation{
 		OperationID: strings.ToLower(method) + strings.NewReplacer("/", "-", "{", "", "}", "", ".", "-").Replace(path),
 		Method:      method, Path: prefix + path, Summary: summary, Tags: []string{tag},
-		MaxBodyBytes: maxBody, BodyReadTimeout: readTime,
-		Errors: []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity, http.StatusTooManyRequests},
+		MaxBodyBytes: maxOpenBody, BodyReadTimeout: -1, // the library's clock is off: patient has one that ends with the body
+		Errors:      []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity, http.StatusTooManyRequests},
+		Middlewares: huma.Middlewares{patient(readTime, 0)}, // the last, which upload and long replace
 	}
 	for _, change := range more {
 		change(&op)
@@ -30,20 +33,44 @@ func on[I, O any](s *server, route, summary string, fn func(context.Context, *I)
 	huma.Register(s.api, op, answered(fn))
 }
 
-// upload lets a route take a large body.
-func upload(bytes int64) func(*huma.Operation) {
-	return func(op *huma.Operation) { op.MaxBodyBytes, op.BodyReadTimeout = bytes, uploadTime }
-}
-
-// as is a handler for somebody who is signed in.
-func as[I, O any](s *server, fn func(ctx context.Context, actor ledger.Actor, in *I) (*O, error)) func(context.Context, *I) (*O, error) {
-	return func(ctx context.Context, in *I) (*O, error) {
-		actor, err := s.actor(ctx)
-		if err != nil {
-			return nil, err
+// as adds a route for somebody who is signed in. Who is not is told before a byte
+// of the body is read.
+func as[I, O any](s *server, route, summary string, fn func(ctx context.Context, actor ledger.Actor, in *I) (*O, error), more ...func(*huma.Operation)) {
+	enter := func(op *huma.Operation) {
+		op.MaxBodyBytes = maxBody
+		op.Middlewares = append(huma.Middlewares{s.enter}, op.Middlewares...)
+	}
+	on(s, route, summary, func(ctx context.Context, in *I) (*O, error) {
+		actor, ok := ctx.Value(actorKey).(ledger.Actor)
+		if !ok {
+			return nil, errors.New("a route for signed-in people without its actor")
 		}
 		return fn(ctx, actor, in)
+	}, append([]func(*huma.Operation){enter}, more...)...)
+}
+
+// enter finds out who acts.
+func (s *server) enter(ctx huma.Context, next func(huma.Context)) {
+	actor, err := s.actor(ctx.Context())
+	if err != nil {
+		_, w := humago.Unwrap(ctx)
+		send(w, told(ctx.Context(), err))
+		return
 	}
+	next(huma.WithValue(ctx, actorKey, actor))
+}
+
+// upload lets a route take a large body.
+func upload(bytes int64) func(*huma.Operation) {
+	return func(op *huma.Operation) {
+		op.MaxBodyBytes = bytes
+		op.Middlewares[len(op.Middlewares)-1] = patient(uploadTime, workTime)
+	}
+}
+
+// long lets a route work longer than the server lets others.
+func long(op *huma.Operation) {
+	op.Middlewares[len(op.Middlewares)-1] = patient(readTime, workTime)
 }
 
 // Body is an answer of one value.

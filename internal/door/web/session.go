@@ -9,6 +9,7 @@ import (
 	"rsc.io/qr"
 
 	"github.com/qanat-water/qanat/internal/base/fault"
+	"github.com/qanat-water/qanat/internal/ledger"
 	"github.com/qanat-water/qanat/internal/people/account"
 	"github.com/qanat-water/qanat/internal/people/org"
 )
@@ -149,19 +150,11 @@ func (s *server) invitationAccept(ctx context.Context, in *acceptRequest) (*sess
 	return s.opened(ctx, token, view, err)
 }
 
-func (s *server) sessions(ctx context.Context, _ *struct{}) (*Body[Page[account.View]], error) {
-	actor, err := s.actor(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (s *server) sessions(ctx context.Context, actor ledger.Actor, _ *struct{}) (*Body[Page[account.View]], error) {
 	return list(s.Accounts.List(ctx, actor, actor.ID))
 }
 
-func (s *server) sessionRevoke(ctx context.Context, in *ByID) (*none, error) {
-	actor, err := s.actor(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (s *server) sessionRevoke(ctx context.Context, actor ledger.Actor, in *ByID) (*none, error) {
 	return done(s.Accounts.Revoke(ctx, actor, in.ID))
 }
 
@@ -172,10 +165,7 @@ type passwordRequest struct {
 	}
 }
 
-func (s *server) passwordChange(ctx context.Context, in *passwordRequest) (*none, error) {
-	if _, err := s.actor(ctx); err != nil {
-		return nil, err
-	}
+func (s *server) passwordChange(ctx context.Context, _ ledger.Actor, in *passwordRequest) (*none, error) {
 	return done(s.Accounts.ChangePassword(ctx, tokenOf(ctx), in.Body.Old, in.Body.Fresh, visitOf(ctx)))
 }
 

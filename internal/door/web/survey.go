@@ -115,11 +115,11 @@ func (s *server) formXML(ctx context.Context, actor ledger.Actor, in *ByID) (*hu
 }
 
 // stream answers with a file that is never shown by the browser as a page of ours.
-func stream(content io.ReadCloser, mime, name string) *huma.StreamResponse {
+func stream(content io.ReadCloser, kind, name string) *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(c huma.Context) {
 		defer content.Close()
-		c.SetHeader("Content-Type", mime)
-		c.SetHeader("Content-Disposition", disposition(name))
+		c.SetHeader("Content-Type", kind)
+		c.SetHeader("Content-Disposition", disposition(kind, name))
 		c.SetHeader("Content-Security-Policy", "default-src 'none'; sandbox")
 		c.SetStatus(http.StatusOK)
 		if _, err := io.Copy(c.BodyWriter(), content); err != nil {

@@ -44,12 +44,12 @@ import (
 
 // Limits of a request. Uploads (imports, forms) have their own, in the route table.
 const (
-	maxBody     = 1 << 20          // bytes of a JSON body
-	readTime    = 15 * time.Second // to receive a body
-	perSecond   = 50               // requests of one address, on average
-	burst       = 300              // of one address at once: a page with its parts, times a few
-	maxKeys     = 100_000          // addresses that are counted
-	claimRate   = 0.2              // claims of one address each second
+	maxBody     = 1 << 20  // bytes of a JSON body of somebody who is signed in
+	maxOpenBody = 32 << 10 // bytes of anybody's
+	perSecond   = 50       // requests of one address, on average
+	burst       = 300      // of one address at once: a page with its parts, times a few
+	maxKeys     = 100_000  // addresses that are counted
+	claimRate   = 0.2      // claims of one address each second
 	claimBurst  = 20
 	maxURL      = 8 << 10
 	cookieName  = "__Host-qanat"
@@ -88,6 +88,11 @@ type server struct {
 
 // Handler serves /api/.
 func Handler(h House) http.Handler {
+	s, mux := newServer(h)
+	return s.guarded(mux)
+}
+
+func newServer(h House) (*server, *http.ServeMux) {
 	s := &server{
 		House: h, origins: http.NewCrossOriginProtection(),
 		rate: guard.NewRate(perSecond, burst, maxKeys), claims: guard.NewRate(claimRate, claimBurst, maxKeys),
@@ -97,7 +102,7 @@ func Handler(h House) http.Handler {
 	s.routes()
 	s.describe(mux)
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) { s.nowhere(mux, w, r) })
-	return s.guarded(mux)
+	return s, mux
 }
 
 func newAPI(mux *http.ServeMux, version string) huma.API {
@@ -142,6 +147,7 @@ const (
 	tokenKey
 	requestKey
 	hostKey
+	actorKey
 )
 
 // guarded is what every request goes through: limits, origin, who, one log line.
@@ -202,8 +208,9 @@ type event struct{ id, err string }
 
 type recorder struct {
 	http.ResponseWriter
-	status int
-	bytes  int64
+	status    int
+	bytes     int64
+	prolonged time.Time
 }
 
 func (r *recorder) WriteHeader(status int) {
@@ -217,6 +224,7 @@ func (r *recorder) Write(p []byte) (int, error) {
 	if r.status == 0 {
 		r.status = http.StatusOK
 	}
+	r.leaving()
 	n, err := r.ResponseWriter.Write(p)
 	r.bytes += int64(n)
 	return n, err
