@@ -53,22 +53,8 @@ func (s *Service) SignInLink(ctx context.Context, actor ledger.Actor, organizati
 			return err
 		}
 		if actor.Kind != "system" {
-			held, err := Memberships.List(tx.Reader, "n.person = $1", person)
-			if err != nil {
+			if branch, err = reached(tx.Reader, actor, organization, person); err != nil {
 				return err
-			}
-			known := false
-			for _, m := range held {
-				if known = known || m.Org == organization; m.Org == organization {
-					branch = m.Body.Branch
-				}
-				if err := access.Require(tx.Reader, actor, access.Edit, access.Thing{Kind: "membership", ID: m.ID, Org: m.Org, Branch: m.Body.Branch}); err != nil {
-					return fault.New(fault.Denied, "invitation.reach", "This person also belongs to places that you do not administer").
-						WithMend("Ask an admin of all the person's branches, or the server's administrator")
-				}
-			}
-			if !known {
-				return account.Accounts.NotFound()
 			}
 		}
 		_, err = Invitations.Create(tx, organization, "", Invitation{
@@ -78,6 +64,28 @@ func (s *Service) SignInLink(ctx context.Context, actor ledger.Actor, organizati
 		return err
 	})
 	return token, err
+}
+
+// reached finds a person's branch in an organization for somebody who administers
+// every membership of the person, whatever the organization.
+func reached(r *ledger.Reader, by ledger.Actor, organization, person string) (branch string, err error) {
+	held, err := Memberships.List(r, "n.person = $1", person)
+	if err != nil {
+		return "", err
+	}
+	for _, m := range held {
+		if m.Org == organization {
+			branch = m.Body.Branch
+		}
+		if err := access.Require(r, by, access.Edit, access.Thing{Kind: "membership", ID: m.ID, Org: m.Org, Branch: m.Body.Branch}); err != nil {
+			return "", fault.New(fault.Denied, "invitation.reach", "This person also belongs to places that you do not administer").
+				WithMend("Ask an admin of all the person's branches, or the server's administrator")
+		}
+	}
+	if branch == "" {
+		return "", account.Accounts.NotFound()
+	}
+	return branch, nil
 }
 
 // Open lists the invitations of an organization that can still be used.
@@ -283,6 +291,9 @@ func stillMeant(tx *ledger.Tx, i ledger.Doc[Invitation]) error {
 	}
 	by := ledger.Actor{ID: i.Body.By, Kind: "account"}
 	err := access.Require(tx.Reader, by, access.Create, access.Thing{Kind: "invitation", Org: i.Org, Branch: i.Body.Branch})
+	if err == nil && i.Body.Account != "" { // the person may have come to belong elsewhere since
+		_, err = reached(tx.Reader, by, i.Org, i.Body.Account)
+	}
 	if kind := fault.KindOf(err); err != nil && (kind == fault.NotFound || kind == fault.Denied) {
 		return badToken()
 	}

@@ -227,6 +227,16 @@ func TestInvitation(t *testing.T) {
 			t.Fatalf("link: %+v, %v", v, err)
 		}
 
+		// One that was made before its person came to belong to another organization too.
+		late := w.Person(t, "Lena Later", w.Org, org.Members)
+		early, err := w.Orgs.SignInLink(ctx, w.Admin, w.Org, late.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Join(t, late.ID, w.Organization(t, "Third Office"), org.Admins)
+		_, _, err = w.Orgs.Accept(ctx, early.Text, org.Answer{Password: "sorghum-kettle-9"}, visit)
+		wantCode(t, "a link that has come to reach too far", err, "invitation.missing")
+
 		// Expired, and made by somebody who is no admin any more.
 		old, _, err := w.Orgs.Invite(ctx, w.Admin, org.Invitation{Branch: w.Org, Group: org.Members})
 		if err != nil {
@@ -237,14 +247,14 @@ func TestInvitation(t *testing.T) {
 		wantCode(t, "expired", err, "invitation.missing")
 		gone := w.Person(t, "Gone Admin", "", "")
 		m := w.Join(t, gone.ID, w.Org, org.Admins)
-		late, _, err := w.Orgs.Invite(ctx, gone, org.Invitation{Branch: w.Org, Group: org.Admins})
+		after, _, err := w.Orgs.Invite(ctx, gone, org.Invitation{Branch: w.Org, Group: org.Admins})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := w.Orgs.Leave(ctx, w.Admin, m, 0); err != nil {
 			t.Fatal(err)
 		}
-		_, _, err = w.Orgs.Accept(ctx, late.Text, org.Answer{Name: "Eve", Email: "eve@example.org", Password: "sorghum-kettle-9"}, visit)
+		_, _, err = w.Orgs.Accept(ctx, after.Text, org.Answer{Name: "Eve", Email: "eve@example.org", Password: "sorghum-kettle-9"}, visit)
 		wantCode(t, "the inviter is no admin any more", err, "invitation.missing")
 	})
 }
