@@ -1,4 +1,3 @@
-import { noun } from '@/home/sentence'
 import type { Difference } from '@/ui'
 import type { Entry, Undone as Result } from '@/api'
 
@@ -11,6 +10,13 @@ export interface Undone { act: number; count: number; conflicts: Conflict[] | nu
 /** Whose changes to undo, in which time: instants. */
 export interface Range { org: string; actor?: string; act?: number; kinds?: string[]; since?: string; until?: string }
 export interface Run { id: string; state: 'looking' | 'looked' | 'running' | 'done' | 'failed'; message?: string; result: Result }
+
+const nouns: Record<string, [one: string, many: string]> = {
+  site: ['site', 'sites'], response: ['response', 'responses'], submission: ['submission', 'submissions'], survey: ['survey', 'surveys'], form: ['form', 'forms'],
+  deployment: ['deployment', 'deployments'], device: ['device', 'devices'], phone: ['phone', 'phones'], membership: ['membership', 'memberships'], invitation: ['invitation', 'invitations'],
+  branch: ['branch', 'branches'], team: ['team', 'teams'], account: ['account', 'accounts'], site_import: ['import', 'imports'], site_type: ['site type', 'site types'], access_grant: ['grant', 'grants'], credential: ['credential', 'credentials'], session: ['session', 'sessions'],
+}
+export const noun = (kind: string, count = 1) => nouns[kind]?.[count === 1 ? 0 : 1] ?? kind.replaceAll('_', ' ')
 
 /** Through which door a change came, in words. */
 const doors: Record<string, string> = { web: 'the portal', openrosa: 'a phone', mqtt: 'a device', cli: 'the command line', api: 'the API', server: 'the server', demo: 'the demo' }
