@@ -151,6 +151,7 @@ func candidates(r *ledger.Reader, q Query, before int64, skip map[int64]bool) ([
 type eyes struct {
 	r   *ledger.Reader
 	set *access.Set
+	org string
 	all bool // may see everything of the organization
 }
 
@@ -167,12 +168,12 @@ func look(r *ledger.Reader, actor ledger.Actor, org string) (*eyes, error) {
 		return nil, fault.New(fault.NotFound, "branch.missing", "There is no such organization").WithMend("Check the link; you may not belong to it")
 	}
 	d, err := set.Decide(r, access.See, access.Thing{Kind: "activity", Org: org, Branch: org})
-	return &eyes{r: r, set: set, all: d.Allowed || set.System}, err
+	return &eyes{r: r, set: set, org: org, all: d.Allowed || set.System}, err
 }
 
 // sees tells whether an entry may be read.
 func (e *eyes) sees(entry ledger.Entry) (bool, error) {
-	if e.all {
+	if e.all && entry.Org == e.org {
 		return true, nil
 	}
 	if e.r.Secret(entry.Kind) {
@@ -211,17 +212,23 @@ func (e *eyes) lastContent(doc string) (json.RawMessage, error) {
 	return before, err
 }
 
-// act describes an act; ok is false when it may not be seen, or was on an earlier page.
+// act describes what an act did in the organization; ok is false when it may not
+// be seen, or was on an earlier page. What it did elsewhere, such as making the
+// account of somebody who joins, is no part of it here.
 func (e *eyes) act(number, before int64) (Act, bool, error) {
 	a := Act{Act: number, Kinds: map[string]int64{}}
-	rows := e.r.Query(`SELECT kind, count(*), max(number) FROM entry WHERE act = $1 GROUP BY kind`, number)
+	var oldest int64
+	rows := e.r.Query(`SELECT kind, count(*), min(number), max(number) FROM entry WHERE act = $1 AND org = $2 GROUP BY kind`, number, e.org)
 	for rows.Next() {
 		var kind string
-		var count, newest int64
-		rows.Scan(&kind, &count, &newest)
+		var count, first, newest int64
+		rows.Scan(&kind, &count, &first, &newest)
 		a.Kinds[kind] = count
 		a.Entries += count
 		a.Newest = max(a.Newest, newest)
+		if oldest == 0 || first < oldest {
+			oldest = first
+		}
 	}
 	if err := rows.Close(); err != nil {
 		return a, false, err
@@ -229,7 +236,7 @@ func (e *eyes) act(number, before int64) (Act, bool, error) {
 	if before != 0 && a.Newest >= before {
 		return a, false, nil
 	}
-	entry, earlier, later, err := e.r.Entry(number)
+	entry, earlier, later, err := e.r.Entry(oldest)
 	if err != nil {
 		return a, false, err
 	}
@@ -238,7 +245,7 @@ func (e *eyes) act(number, before int64) (Act, bool, error) {
 		return a, false, err
 	}
 	newest := entry
-	if a.Newest != number {
+	if a.Newest != oldest {
 		if newest, _, _, err = e.r.Entry(a.Newest); err != nil {
 			return a, false, err
 		}
