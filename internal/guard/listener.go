@@ -3,6 +3,8 @@ package guard
 import (
 	"net"
 	"sync"
+
+	"github.com/qanat-water/qanat/internal/base/netaddr"
 )
 
 // Listener bounds the connections of a listener, in all and for one address:
@@ -26,7 +28,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		from := Address(c.RemoteAddr().String())
+		from := netaddr.Prefix(c.RemoteAddr().String())
 		l.mu.Lock()
 		room := l.count < l.all && l.open[from] < l.perAddress
 		if room {

@@ -11,8 +11,6 @@
 package guard
 
 import (
-	"net"
-	"net/netip"
 	"sync"
 	"time"
 )
@@ -63,23 +61,4 @@ func (r *Rate) forget(now time.Time) {
 			delete(r.until, key)
 		}
 	}
-}
-
-// Address is what counts as one address: IPv4 whole, IPv6 by its /64, because
-// one subscriber has all of that.
-func Address(remote string) string {
-	host, _, err := net.SplitHostPort(remote)
-	if err != nil {
-		host = remote
-	}
-	ip, err := netip.ParseAddr(host)
-	if err != nil {
-		return host
-	}
-	if ip = ip.Unmap(); ip.Is6() {
-		if p, err := ip.WithZone("").Prefix(64); err == nil {
-			return p.String()
-		}
-	}
-	return ip.String()
 }

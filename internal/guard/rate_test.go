@@ -30,13 +30,3 @@ func TestRate(t *testing.T) {
 		t.Error("a new key is refused although old ones can be forgotten")
 	}
 }
-
-func TestAddress(t *testing.T) {
-	for in, want := range map[string]string{
-		"127.0.0.1:80": "127.0.0.1", "[::ffff:10.1.2.3]:5": "10.1.2.3", "[2001:db8:1:2:3::4]:99": "2001:db8:1:2::/64", "[fe80::1%eth0]:1": "fe80::/64", "pipe": "pipe",
-	} {
-		if got := Address(in); got != want {
-			t.Errorf("Address(%q) = %q, want %q", in, got, want)
-		}
-	}
-}

@@ -35,7 +35,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,6 +43,7 @@ import (
 
 	"github.com/qanat-water/qanat/internal/base/clock"
 	"github.com/qanat-water/qanat/internal/base/fault"
+	"github.com/qanat-water/qanat/internal/base/netaddr"
 	"github.com/qanat-water/qanat/internal/fleet/device"
 	"github.com/qanat-water/qanat/internal/fleet/reading"
 	"github.com/qanat-water/qanat/internal/fleet/refusal"
@@ -167,7 +167,8 @@ func (d *Door) Serve(l net.Listener) error {
 		}
 		pause = 5 * time.Millisecond
 		d.metrics.accepted.Add(1)
-		address, place := addressOf(conn)
+		remote := conn.RemoteAddr().String()
+		address, place := netaddr.Host(remote), netaddr.Prefix(remote)
 		if !d.enter(place) {
 			d.refuse(refusal.Seen{Reason: refusal.Crowded, Address: address, Detail: "Too many connections"})
 			_ = conn.Close()
@@ -193,25 +194,6 @@ func (d *Door) Close() {
 	}
 	d.mu.Unlock()
 	d.work.Wait()
-}
-
-func addressOf(conn net.Conn) (address, place string) {
-	host, _, err := net.SplitHostPort(conn.RemoteAddr().String())
-	if err != nil {
-		host = conn.RemoteAddr().String()
-	}
-	a, err := netip.ParseAddr(host)
-	if err != nil {
-		return host, host
-	}
-	if a = a.Unmap().WithZone(""); a.Is4() {
-		return a.String(), a.String()
-	}
-	p, err := a.Prefix(64)
-	if err != nil {
-		return host, host
-	}
-	return a.String(), p.String()
 }
 
 func (d *Door) enter(place string) bool {

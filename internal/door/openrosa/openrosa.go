@@ -14,12 +14,12 @@ package openrosa
 
 import (
 	"log/slog"
-	"net"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/qanat-water/qanat/internal/base/fault"
+	"github.com/qanat-water/qanat/internal/base/netaddr"
 	"github.com/qanat-water/qanat/internal/field/response"
 	"github.com/qanat-water/qanat/internal/field/survey"
 	"github.com/qanat-water/qanat/internal/guard"
@@ -132,7 +132,7 @@ func (d *door) handler(strict bool, fn func(*visit) error) http.Handler {
 // enter checks the protocol and the token, in this order, as ODK Central does.
 func (d *door) enter(v *visit, strict bool) error {
 	if d.Rate != nil {
-		if ok, wait := d.Rate.Allow(guard.Address(v.r.RemoteAddr)); !ok {
+		if ok, wait := d.Rate.Allow(netaddr.Prefix(v.r.RemoteAddr)); !ok {
 			v.w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
 			return fault.New(fault.TooMany, "openrosa.rate", "Too many requests from your address").WithMend("Wait a moment; what was not sent stays on the phone")
 		}
@@ -148,9 +148,7 @@ func (d *door) enter(v *visit, strict bool) error {
 	if v.phone, v.actor, err = d.Surveys.PhoneByToken(v.r.Context(), token); err != nil {
 		return err
 	}
-	if host, _, err := net.SplitHostPort(v.r.RemoteAddr); err == nil {
-		v.actor.From = host
-	}
+	v.actor.From = netaddr.Host(v.r.RemoteAddr)
 	if v.phone.Org != v.org {
 		return fault.New(fault.NotFound, "openrosa.project", "There is no such project for this phone").WithMend("Scan the QR code from the portal again")
 	}

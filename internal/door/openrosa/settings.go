@@ -5,10 +5,9 @@ import (
 	"compress/zlib"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"strings"
 
-	"rsc.io/qr"
+	"github.com/qanat-water/qanat/internal/base/qrcode"
 )
 
 // Settings is what sets up ODK Collect, by the names Collect gives its settings (client-settings.schema.json there). general and
@@ -66,25 +65,5 @@ func (s Settings) SVG() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	code, err := qr.Encode(text, qr.M)
-	if err != nil {
-		return "", fmt.Errorf("QR code: %w", err)
-	}
-	const quiet = 4 // modules of white around, as the standard asks
-	var path strings.Builder
-	for y := range code.Size {
-		for x := 0; x < code.Size; x++ {
-			if !code.Black(x, y) {
-				continue
-			}
-			from := x
-			for x < code.Size && code.Black(x, y) {
-				x++
-			}
-			fmt.Fprintf(&path, "M%d %dh%dv1h-%dz", from+quiet, y+quiet, x-from, x-from)
-		}
-	}
-	size := code.Size + 2*quiet
-	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" shape-rendering="crispEdges" role="img" aria-label="QR code"><path fill="#fff" d="M0 0h%dv%dH0z"/><path fill="#000" d="%s"/></svg>`,
-		size, size, size, size, path.String()), nil
+	return qrcode.SVG(text)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/qanat-water/qanat/internal/base/fault"
+	"github.com/qanat-water/qanat/internal/base/qrcode"
 	"github.com/qanat-water/qanat/internal/fleet/device"
 	"github.com/qanat-water/qanat/internal/fleet/reading"
 	"github.com/qanat-water/qanat/internal/fleet/refusal"
@@ -141,7 +142,7 @@ func (s *server) deviceCode(ctx context.Context, actor ledger.Actor, in *reasone
 	if err != nil {
 		return nil, err
 	}
-	picture, err := qrSVG(code.Payload)
+	picture, err := qrcode.SVG(code.Payload)
 	return body(ClaimCode{Code: code.Code, Expires: code.Expires, Payload: code.Payload, QR: picture}, err)
 }
 

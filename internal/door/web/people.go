@@ -2,14 +2,11 @@ package web
 
 import (
 	"context"
-	"strconv"
 	"strings"
 
 	"github.com/qanat-water/qanat/internal/ledger"
 	"github.com/qanat-water/qanat/internal/people/org"
 )
-
-func itoa(n int) string { return strconv.Itoa(n) }
 
 func (s *server) organizations(ctx context.Context, actor ledger.Actor, _ *struct{}) (*Body[Page[org.Mine]], error) {
 	return list(s.People.Organizations(ctx, actor))

@@ -6,9 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"rsc.io/qr"
-
 	"github.com/qanat-water/qanat/internal/base/fault"
+	"github.com/qanat-water/qanat/internal/base/qrcode"
 	"github.com/qanat-water/qanat/internal/ledger"
 	"github.com/qanat-water/qanat/internal/people/account"
 	"github.com/qanat-water/qanat/internal/people/org"
@@ -104,7 +103,7 @@ func (s *server) totpSetup(ctx context.Context, _ *struct{}) (*Body[TOTP], error
 	if err != nil {
 		return nil, err
 	}
-	picture, err := qrSVG(setup.URI)
+	picture, err := qrcode.SVG(setup.URI)
 	return body(TOTP{Secret: setup.Secret, URI: setup.URI, QR: picture}, err)
 }
 
@@ -167,22 +166,4 @@ type passwordRequest struct {
 
 func (s *server) passwordChange(ctx context.Context, _ ledger.Actor, in *passwordRequest) (*none, error) {
 	return done(s.Accounts.ChangePassword(ctx, tokenOf(ctx), in.Body.Old, in.Body.Fresh, visitOf(ctx)))
-}
-
-// qrSVG draws a text as a QR code, in one path, with the quiet zone of four modules.
-func qrSVG(text string) (string, error) {
-	code, err := qr.Encode(text, qr.M)
-	if err != nil {
-		return "", err
-	}
-	var path strings.Builder
-	for y := range code.Size {
-		for x := range code.Size {
-			if code.Black(x, y) {
-				path.WriteString("M" + itoa(x+4) + " " + itoa(y+4) + "h1v1h-1z")
-			}
-		}
-	}
-	size := itoa(code.Size + 8)
-	return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ` + size + " " + size + `" shape-rendering="crispEdges"><path fill="#fff" d="M0 0h` + size + "v" + size + "h-" + size + `z"/><path d="` + path.String() + `"/></svg>`, nil
 }

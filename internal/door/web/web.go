@@ -30,6 +30,7 @@ import (
 
 	"github.com/qanat-water/qanat/internal/base/blob"
 	"github.com/qanat-water/qanat/internal/base/fault"
+	"github.com/qanat-water/qanat/internal/base/netaddr"
 	"github.com/qanat-water/qanat/internal/field/response"
 	"github.com/qanat-water/qanat/internal/field/site"
 	"github.com/qanat-water/qanat/internal/field/survey"
@@ -177,8 +178,7 @@ func (s *server) guarded(next http.Handler) http.Handler {
 				s.Log.Debug("request", attrs...)
 			}
 		}()
-		from := guard.Address(r.RemoteAddr)
-		if ok, wait := s.rate.Allow(from); !ok {
+		if ok, wait := s.rate.Allow(netaddr.Prefix(r.RemoteAddr)); !ok {
 			s.refuse(w, r, fault.New(fault.TooMany, "rate.address", "Too many requests from your address").After(wait).WithMend("Wait a moment"))
 			return
 		}
@@ -190,7 +190,7 @@ func (s *server) guarded(next http.Handler) http.Handler {
 			s.refuse(w, r, fault.New(fault.Denied, "origin", "This request came from another site's page").WithMend("Use Qanat's own pages, or a program"))
 			return
 		}
-		visit := account.Visit{Door: "web", From: from, Agent: r.UserAgent()[:min(len(r.UserAgent()), maxAgentLen)]}
+		visit := account.Visit{Door: "web", From: netaddr.Host(r.RemoteAddr), Agent: r.UserAgent()[:min(len(r.UserAgent()), maxAgentLen)]}
 		ctx := context.WithValue(r.Context(), visitKey, visit)
 		ctx = context.WithValue(ctx, requestKey, e)
 		ctx = context.WithValue(ctx, hostKey, r.Host)

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/qanat-water/qanat/internal/base/fault"
+	"github.com/qanat-water/qanat/internal/base/netaddr"
 	"github.com/qanat-water/qanat/internal/fleet/ca"
 	"github.com/qanat-water/qanat/internal/fleet/refusal"
 	"github.com/qanat-water/qanat/internal/ledger"
@@ -233,7 +234,7 @@ func (d *Devices) wrong(ctx context.Context, from string, candidates []ledger.Do
 func (d *Devices) mayTry(from string) bool {
 	d.claims.Lock()
 	defer d.claims.Unlock()
-	p := prefix(from)
+	p := netaddr.Prefix(from)
 	l := d.claims.by[p]
 	if l == nil {
 		for old := range d.claims.by { // any one goes: it starts with full tries again, the codes' own count stays

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -354,21 +353,4 @@ func (d *Devices) RefusalsOf(ctx context.Context, actor ledger.Actor, org string
 	rows = append(rows, nobodys...)
 	slices.SortFunc(rows, func(a, b refusal.Row) int { return b.Last.Compare(a.Last) })
 	return rows[:min(len(rows), limit)], err
-}
-
-// prefix is the part of an address that one sender can hardly leave: a host in
-// IPv4, a /64 in IPv6.
-func prefix(address string) string {
-	a, err := netip.ParseAddr(address)
-	if err != nil {
-		return address
-	}
-	if a = a.Unmap(); a.Is4() {
-		return a.String()
-	}
-	p, err := a.WithZone("").Prefix(64)
-	if err != nil {
-		return address
-	}
-	return p.String()
 }

@@ -1,11 +1,12 @@
 package account
 
 import (
-	"net/netip"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/qanat-water/qanat/internal/base/netaddr"
 )
 
 // Rate is a token bucket: Burst at once, then one every Every. Zero: no limit.
@@ -55,7 +56,7 @@ func (t *Throttle) clear() {
 // Take takes one attempt on a target from an address. wait is 0 when it may go
 // on, else how long to wait. report is true for the first refusal in a while.
 func (t *Throttle) Take(who, from string) (wait time.Duration, report bool) {
-	from = Prefix(from)
+	from = netaddr.Prefix(from)
 	pair := who + "\x00" + from
 	now := t.now()
 	t.mu.Lock()
@@ -98,7 +99,7 @@ func (t *Throttle) Take(who, from string) (wait time.Duration, report bool) {
 
 // Succeeded empties the target's bucket for the address and trusts the pair.
 func (t *Throttle) Succeeded(who, from string) {
-	pair := who + "\x00" + Prefix(from)
+	pair := who + "\x00" + netaddr.Prefix(from)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.buckets, "pair\x00"+pair)
@@ -128,25 +129,4 @@ func (t *Throttle) sweep(now time.Time) {
 	if len(t.buckets) >= maxBuckets || len(t.trusted) >= maxBuckets || len(t.told) >= maxBuckets {
 		t.clear() // a flood from very many addresses: forget rather than grow
 	}
-}
-
-// Prefix is what counts as one address: an IPv4 address, or an IPv6 network of
-// /64, because one subscriber has all of it. A port is dropped.
-func Prefix(address string) string {
-	if ap, err := netip.ParseAddrPort(address); err == nil {
-		address = ap.Addr().String()
-	}
-	a, err := netip.ParseAddr(address)
-	if err != nil {
-		return address
-	}
-	a = a.Unmap()
-	if a.Is4() {
-		return a.String()
-	}
-	p, err := a.WithZone("").Prefix(64)
-	if err != nil {
-		return address
-	}
-	return p.String()
 }
