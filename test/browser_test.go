@@ -1,0 +1,110 @@
+package test
+
+import (
+	"bufio"
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/qanat-water/qanat/test/rig"
+)
+
+// TestBrowser walks through the demo in a real browser (test/browser/walk.mjs). It runs when QANAT_BROWSER=1 asks for it, as make
+// test-browser does; then everything that it needs must be there.
+func TestBrowser(t *testing.T) {
+	if os.Getenv("QANAT_BROWSER") != "1" {
+		t.Skip("QANAT_BROWSER=1 walks through the demo in a browser: make test-browser")
+	}
+	root := must(rig.Root())(t)
+	for _, needed := range []struct{ path, mend string }{
+		{filepath.Join(root, "internal/door/portal/dist/index.html"), "make build: the portal is not built"},
+		{filepath.Join(root, "test/browser/node_modules/playwright-core"), "cd test/browser && npm ci"},
+	} {
+		if _, err := os.Stat(needed.path); err != nil {
+			t.Fatalf("%v: %s", err, needed.mend)
+		}
+	}
+	for name, in := range map[string]string{"node": "nodejs", "chromium": "chromium"} {
+		if _, err := exec.LookPath(name); err != nil {
+			t.Fatalf("%v: apt-get install %s", err, in)
+		}
+	}
+	chromium := must(exec.LookPath("chromium"))(t)
+	link, place := demo(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
+	defer cancel()
+	out := filepath.Join(root, "test/out")
+	walk := exec.CommandContext(ctx, "node", "walk.mjs")
+	walk.Dir = filepath.Join(root, "test/browser")
+	walk.Env = append(os.Environ(), "QANAT_LINK="+link, "QANAT_SITE="+place, "QANAT_OUT="+out, "QANAT_CHROMIUM="+chromium)
+	said, err := walk.CombinedOutput()
+	t.Logf("screenshots in %s\n%s", out, said)
+	if err != nil {
+		t.Errorf("the walk: %v", err)
+	}
+}
+
+var (
+	demoLink = regexp.MustCompile(`https://\S+/welcome#\S+`)
+	demoSite = regexp.MustCompile(`find (.+), which has a sensor`)
+)
+
+// demo starts the demo and reads from its own words where to sign in and what to look at first.
+func demo(t *testing.T) (link, place string) {
+	t.Helper()
+	port := func() string {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		return l.Addr().String()
+	}
+	program := exec.Command(rig.Binary, "demo", "--listen", port(), "--mqtt", port()) // #nosec G204 -- the program under test
+	program.Stderr = os.Stderr
+	stdout, err := program.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := program.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = program.Process.Signal(syscall.SIGINT) // it may have ended by itself
+		if err := program.Wait(); err != nil {
+			t.Errorf("after Ctrl-C the demo ended with %v", err)
+		}
+	})
+	ready := make(chan bool, 1)
+	go func() {
+		defer close(ready)
+		for lines := bufio.NewScanner(stdout); lines.Scan(); {
+			line := lines.Text()
+			if found := demoLink.FindString(line); found != "" && link == "" {
+				link = found // of the admin, who comes first
+			}
+			if found := demoSite.FindStringSubmatch(line); found != nil {
+				place = found[1]
+			}
+			if strings.Contains(line, "Ctrl-C ends it") {
+				ready <- true
+			}
+		}
+	}()
+	select {
+	case ok := <-ready:
+		if !ok || link == "" || place == "" {
+			t.Fatalf("the demo said link %q, site %q", link, place)
+		}
+	case <-time.After(2 * time.Minute):
+		t.Fatal("the demo is not ready after two minutes")
+	}
+	return link, place
+}
