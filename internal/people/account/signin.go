@@ -220,13 +220,17 @@ func (s *Service) prove(ctx context.Context, view View, token, code string, visi
 	return fresh, view, err
 }
 
-// SetPassword sets a password inside a transaction, for somebody who came by a one-time link.
-func SetPassword(tx *ledger.Tx, account string, password Hashed) error {
+// SetPassword sets a password inside a transaction and ends the account's sessions
+// but one ("": all), because whoever opened them may have known the old one.
+func SetPassword(tx *ledger.Tx, account string, password Hashed, except string) error {
 	_, err := Credentials.Update(tx, CredentialID(account), 0, func(c *Credential) error {
 		c.Password, c.PasswordSet = password.phc, tx.Now
 		return nil
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return endSessions(tx, account, except)
 }
 
 // ChangePassword changes the password of a session's person, who shows the old
@@ -248,10 +252,7 @@ func (s *Service) ChangePassword(ctx context.Context, token, old, fresh string, 
 		return err
 	}
 	err = s.ledger.Write(ctx, actor, "password changed", func(tx *ledger.Tx) error {
-		if err := SetPassword(tx, view.Account.ID, hashed); err != nil {
-			return err
-		}
-		return endSessions(tx, view.Account.ID, view.ID)
+		return SetPassword(tx, view.Account.ID, hashed, view.ID)
 	})
 	if err == nil {
 		s.passwords.Succeeded(view.Account.Email, visit.From)

@@ -260,7 +260,7 @@ func (s *Service) Accept(ctx context.Context, token string, answer Answer, visit
 			}
 			who = a.ID
 		} else if link && answer.Password != "" {
-			if err := account.SetPassword(tx, who, password); err != nil {
+			if err := account.SetPassword(tx, who, password, ""); err != nil {
 				return err
 			}
 		}

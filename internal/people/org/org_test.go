@@ -227,6 +227,25 @@ func TestInvitation(t *testing.T) {
 			t.Fatalf("link: %+v, %v", v, err)
 		}
 
+		// A new password by a link ends what was opened with the old one.
+		stolen, _, err := w.Accounts.SignIn(ctx, "esther@example.org", "sorghum-kettle-9", visit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reset, err := w.Orgs.SignInLink(ctx, w.Admin, w.Org, view.Account.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fresh, _, err := w.Orgs.Accept(ctx, reset.Text, org.Answer{Password: "millet-lantern-7"}, visit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = w.Accounts.Session(ctx, stolen.Text)
+		wantCode(t, "a session from before the new password", err, "session.none")
+		if _, err := w.Accounts.Session(ctx, fresh.Text); err != nil {
+			t.Errorf("the session of the link itself: %v", err)
+		}
+
 		// One that was made before its person came to belong to another organization too.
 		late := w.Person(t, "Lena Later", w.Org, org.Members)
 		early, err := w.Orgs.SignInLink(ctx, w.Admin, w.Org, late.ID)
