@@ -21,6 +21,9 @@ func (l *Ledger) ensureIndex(ctx context.Context, k Kind) error {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %d", ddl, t.version, k.shape()))
 	shape := hex.EncodeToString(sum[:8])
 	return l.store.Write(ctx, func(q *store.Q) error {
+		if err := q.Alone(); err != nil {
+			return err
+		}
 		var had string
 		if _, err := q.Row([]any{&had}, `SELECT shape FROM noun WHERE name = $1`, k.noun()); err != nil || had == shape {
 			return err

@@ -172,6 +172,9 @@ var (
 // never edited: a database that ran other steps, or more, is refused.
 func (s *Store) Migrate(ctx context.Context, owner string, steps []string) error {
 	return s.Write(ctx, func(q *Q) error {
+		if err := q.Alone(); err != nil {
+			return err
+		}
 		if err := q.Script(`CREATE TABLE IF NOT EXISTS migration (owner {text} NOT NULL, step {bigint} NOT NULL, hash {text} NOT NULL, PRIMARY KEY (owner, step)) {table}`); err != nil {
 			return err
 		}
@@ -208,6 +211,17 @@ func (s *Store) Migrate(ctx context.Context, owner string, steps []string) error
 		}
 		return nil
 	})
+}
+
+// Alone waits until no other transaction that called it is under way: nodes of one
+// database that start together make its tables one after the other. SQLite has
+// one writer anyway.
+func (q *Q) Alone() error {
+	if q.engine == SQLite {
+		return nil
+	}
+	_, err := q.Exec(`SELECT pg_advisory_xact_lock(7165726311)`) // any number that is ours
+	return err
 }
 
 // Script runs DDL statements that are separated by semicolons.

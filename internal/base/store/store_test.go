@@ -187,6 +187,21 @@ func TestMigrateRefusesEditedAndNewer(t *testing.T) {
 	})
 }
 
+func TestNodesThatStartTogetherMigrateInTurn(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
+		s := open()
+		var nodes sync.WaitGroup
+		for range 8 {
+			nodes.Go(func() {
+				if err := s.Migrate(ctx, "test", []string{table, `CREATE INDEX thing_n ON thing (n)`}); err != nil {
+					t.Errorf("one of eight that start together: %v", err)
+				}
+			})
+		}
+		nodes.Wait()
+	})
+}
+
 func TestCancelledReadEnds(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
