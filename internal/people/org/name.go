@@ -7,8 +7,9 @@ import (
 	"github.com/qanat-water/qanat/internal/people/account"
 )
 
-// Name is what a person of an organization is called, for others who belong to
-// it: whoever has, or had, a membership there. Others have no name.
+// Name is what a person is called, for those who belong to an organization. The
+// caller has asked for the right to see a document of the organization that names
+// the person, who may have left since: an id from anywhere else is not for here.
 func (s *Service) Name(ctx context.Context, actor ledger.Actor, organization, person string) (string, error) {
 	if _, err := s.Tree(ctx, actor, organization); err != nil {
 		return "", err
