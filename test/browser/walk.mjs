@@ -5,11 +5,12 @@
 //   QANAT_LINK=https://…/welcome#… QANAT_SITE='Bwaila Munda' QANAT_OUT=dir node walk.mjs
 import { chromium } from 'playwright-core'
 import { createHmac } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 
 const { QANAT_LINK: link, QANAT_SITE: site, QANAT_OUT: out, QANAT_CHROMIUM: executablePath = '/usr/bin/chromium' } = process.env
 const base = new URL(link).origin
 mkdirSync(out, { recursive: true })
+for (const old of readdirSync(out).filter((name) => name.endsWith('.png'))) rmSync(`${out}/${old}`)
 
 const problems = []
 let doing = ''
@@ -181,7 +182,7 @@ try {
     for (const place of all) {
       await window.page.goto(place)
       await window.page.getByRole('heading', { level: 1 }).first().waitFor()
-      await window.look(place.replaceAll('/', ' ').trim().replaceAll(' ', '-') || 'overview')
+      await window.look(place.replace(/[0-9a-f-]{36}/, 'one').replaceAll('/', ' ').trim().replaceAll(' ', '-') || 'overview')
     }
   }
   await step('look at the other pages', visit(desk, places))
