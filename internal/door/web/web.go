@@ -85,6 +85,7 @@ type server struct {
 	rate    *guard.Rate
 	claims  *guard.Rate
 	origins *http.CrossOriginProtection
+	exports chan struct{} // one for each archive under way
 }
 
 // Handler serves /api/.
@@ -95,7 +96,7 @@ func Handler(h House) http.Handler {
 
 func newServer(h House) (*server, *http.ServeMux) {
 	s := &server{
-		House: h, origins: http.NewCrossOriginProtection(),
+		House: h, origins: http.NewCrossOriginProtection(), exports: make(chan struct{}, maxExports),
 		rate: guard.NewRate(perSecond, burst, maxKeys), claims: guard.NewRate(claimRate, claimBurst, maxKeys),
 	}
 	mux := http.NewServeMux()
