@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { deeds, saysReason, undoable, type Act } from './words'
+import { deeds, saysReason, undoable, type Act, tallied } from './words'
 
 const act = (kinds: Record<string, number>, entry: Partial<Act['entry']>, title?: string): Act => ({ act: 1, newest: 9, entries: Object.values(kinds).reduce((a, b) => a + b, 0), kinds, title, undone: false, entry: { kind: Object.keys(kinds)[0], verb: 'create', reason: '', ...entry } as Act['entry'] })
 it.each([
@@ -16,3 +16,10 @@ it('offers no undo of sign-ins, nor of an import\'s progress', () => {
   expect([act({ session: 1 }, {}), act({ site_import: 1 }, {}), act({ site: 9 }, {})].map(undoable)).toEqual([false, false, true])
 })
 it('does not say a reason twice', () => expect(saysReason(act({ site: 9 }, { reason: 'import' }))).toBe(true))
+
+it('says what was done how often', () => {
+  expect(tallied({ kind: 'response', verb: 'delete', total: 2 })).toBe('2 deleted responses')
+  expect(tallied({ kind: 'site', verb: 'create', total: 1 })).toBe('1 added site')
+  expect(tallied({ kind: 'site', verb: 'update', total: 1 })).toBe('1 change of sites')
+  expect(tallied({ kind: 'site', verb: 'undo', total: 3 })).toBe('3 undos of sites')
+})
