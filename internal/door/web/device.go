@@ -3,11 +3,13 @@ package web
 import (
 	"context"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/qanat-water/qanat/internal/base/fault"
+	"github.com/qanat-water/qanat/internal/base/netaddr"
 	"github.com/qanat-water/qanat/internal/base/qrcode"
 	"github.com/qanat-water/qanat/internal/fleet/device"
 	"github.com/qanat-water/qanat/internal/fleet/reading"
@@ -167,7 +169,7 @@ type Claimed struct {
 // claim is for devices: the code is their only credential.
 func (s *server) claim(ctx context.Context, in *claimRequest) (*Body[Claimed], error) {
 	from := visitOf(ctx).From
-	if ok, wait := s.claims.Allow(from); !ok {
+	if ok, wait := s.claims.Allow(netaddr.Prefix(from)); !ok {
 		return nil, fault.New(fault.TooMany, "claim.rate", "Too many claims from your address").After(wait).WithMend("Wait " + retryAfter(wait) + " seconds")
 	}
 	issued, err := s.Devices.Claim(ctx, from, in.Body.Serial, in.Body.Code, []byte(in.Body.CSR))
@@ -242,9 +244,33 @@ func (s *server) refusals(ctx context.Context, actor ledger.Actor, in *refusalsQ
 	return list(s.Devices.RefusalsOf(ctx, actor, in.Org, in.Limit))
 }
 
+// revocations is the last revocation list. To make one all devices are read, and
+// anybody may ask: those who ask together, or soon after, share it. The doors do
+// not use it; they know at once.
+type revocations struct {
+	sync.Mutex
+	der  []byte
+	made time.Time
+}
+
+const revocationsKept = 2 * time.Second
+
+func (k *revocations) get(make func() ([]byte, error)) ([]byte, error) {
+	k.Lock()
+	defer k.Unlock()
+	if time.Since(k.made) < revocationsKept {
+		return k.der, nil
+	}
+	der, err := make()
+	if err == nil {
+		k.der, k.made = der, time.Now()
+	}
+	return der, err
+}
+
 // revocationList is public, as such lists are.
 func (s *server) revocationList(ctx context.Context, _ *struct{}) (*huma.StreamResponse, error) {
-	der, err := s.Devices.RevocationList(ctx)
+	der, err := s.revoked.get(func() ([]byte, error) { return s.Devices.RevocationList(context.WithoutCancel(ctx)) })
 	if err != nil {
 		return nil, err
 	}

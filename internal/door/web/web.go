@@ -86,6 +86,7 @@ type server struct {
 	claims  *guard.Rate
 	origins *http.CrossOriginProtection
 	exports chan struct{} // one for each archive under way
+	revoked revocations
 }
 
 // Handler serves /api/.
