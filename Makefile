@@ -60,13 +60,17 @@ tools: ## installs postgresql, mosquitto-clients, openssl and chromium when miss
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	if [ -n "$$missing" ]; then echo "apt-get install$$missing"; $(APT) update -qq && DEBIAN_FRONTEND=noninteractive $(APT) install -y -qq $$missing >/dev/null; fi
 
+# Not npm ci: it refuses a lock file that lacks packages of other systems, which
+# some registries do not have. The versions are the lock file's all the same.
+NPM := npm install --no-save --no-fund --no-audit --loglevel=error
+
 web/node_modules/.stamp: web/package-lock.json
-	@echo "npm ci (the portal's packages)"
-	cd web && npm ci --no-fund --no-audit --loglevel=error && touch node_modules/.stamp
+	@echo "npm install (the portal's packages)"
+	cd web && $(NPM) && touch node_modules/.stamp
 
 test/browser/node_modules/.stamp: test/browser/package-lock.json
-	@echo "npm ci (playwright-core, to drive the browser)"
-	cd test/browser && npm ci --no-fund --no-audit --loglevel=error && touch node_modules/.stamp
+	@echo "npm install (playwright-core, to drive the browser)"
+	cd test/browser && $(NPM) && touch node_modules/.stamp
 
 web/dist.stamp: web/node_modules/.stamp $(shell find web/src web/public web/index.html web/vite.config.ts -type f 2>/dev/null)
 	cd web && npm run build
