@@ -34,19 +34,20 @@ var floors = []struct {
 
 // friends are the openings between rooms of one floor: importer -> imported.
 var friends = map[string][]string{
-	"internal/base/vault":           {"internal/base/fault"},
-	"internal/base/blob":            {"internal/base/fault", "internal/base/vault"},
-	"internal/base/store":           {"internal/base/fault"},
-	"internal/base/store/storetest": {"internal/base/store"},
-	"internal/people/account":       {"internal/people/access"},
-	"internal/people/org":           {"internal/people/access", "internal/people/account"},
-	"internal/people/activity":      {"internal/people/access"},
-	"internal/people/peopletest":    {"internal/people/"},
-	"internal/field/survey":         {"internal/field/form"},
-	"internal/field/response":       {"internal/field/form", "internal/field/survey"},
-	"internal/fleet/device":         {"internal/fleet/ca", "internal/fleet/reading", "internal/fleet/refusal"},
-	"cmd/qanat":                     {"internal/sim"},
-	"test":                          {"test/"},
+	"internal/base/vault":              {"internal/base/fault"},
+	"internal/base/blob":               {"internal/base/fault", "internal/base/vault"},
+	"internal/base/store":              {"internal/base/fault"},
+	"internal/base/store/storetest":    {"internal/base/store"},
+	"internal/people/account":          {"internal/people/access"},
+	"internal/people/org":              {"internal/people/access", "internal/people/account"},
+	"internal/people/activity":         {"internal/people/access"},
+	"internal/people/peopletest":       {"internal/people/"},
+	"internal/field/survey":            {"internal/field/form"},
+	"internal/field/response":          {"internal/field/form", "internal/field/survey"},
+	"internal/fleet/device":            {"internal/fleet/ca", "internal/fleet/reading", "internal/fleet/refusal"},
+	"internal/fleet/device/devicetest": {"internal/fleet/"},
+	"cmd/qanat":                        {"internal/sim"},
+	"test":                             {"test/"},
 }
 
 // beside the house: clients of its doors, for the demo and the load rigs. They may
@@ -67,7 +68,7 @@ func TestImportsGoDownstairs(t *testing.T) {
 				continue
 			}
 			if strings.HasPrefix(from, beside) {
-				if !strings.HasPrefix(to, beside) && floor(to) > 0 {
+				if !strings.HasPrefix(to, beside) && floor(to) > 0 && !test { // its tests may ask the house what it thinks of a form
 					t.Errorf("%s imports %s: %s speaks to the doors as any client does", path, to, beside)
 				}
 				continue
