@@ -39,8 +39,8 @@ func TestOneChangeIsFoundAndNamed(t *testing.T) {
 	}
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		w := newWorld(t, open)
-		for i := range 12 {
-			doc := w.create(well{Name: fmt.Sprint("well ", i), Code: fmt.Sprint(100 + i), Depth: float64(i) + 0.5})
+		for i := range 12 { // their codes differ in more than one digit, or a change would be refused as taken
+			doc := w.create(well{Name: fmt.Sprint("well ", i), Code: fmt.Sprint(100 + 37*i), Depth: float64(i) + 0.5})
 			if i%2 == 0 {
 				w.update(juma, doc.ID, func(b *well) { b.Depth += 10 })
 			}
