@@ -47,11 +47,11 @@ const (
 
 // Site is a place.
 type Site struct {
-	Code       string         `json:"code" doc:"running number and check digit; given by the server when empty"`
+	Code       string         `json:"code" required:"false" doc:"running number and check digit; given by the server when empty"`
 	Type       string         `json:"type" doc:"key of a site type, for example water_point"`
 	Name       string         `json:"name"`
 	Branch     string         `json:"branch" doc:"the branch that manages it"`
-	Privacy    string         `json:"privacy" enum:"public,protected,private" doc:"protected when empty"`
+	Privacy    string         `json:"privacy" required:"false" enum:"public,protected,private" doc:"protected when empty"`
 	Location   *Location      `json:"location,omitempty"`
 	Status     string         `json:"status,omitempty" enum:",functional,partly,not_functional,unknown"`
 	Properties map[string]any `json:"properties,omitempty" doc:"by the site's type; dates as YYYY-MM-DD"`

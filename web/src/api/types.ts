@@ -16,8 +16,9 @@ export type InvitationLook = Schemas['OrgWelcome']
 
 export type Geo = Schemas['SiteLocation']
 export type FileRef = Schemas['SiteFile']
-export type Privacy = Schemas['SiteSite']['privacy']
-export type Site = Omit<Sure<Schemas['SiteSite']>, 'properties'> & { properties?: Record<string, unknown> }
+export type Privacy = NonNullable<Schemas['SiteSite']['privacy']>
+/** A site as the server tells it: code and privacy may be left out only when one is sent. */
+export type Site = Omit<Sure<Schemas['SiteSite']>, 'properties' | 'code' | 'privacy'> & { code: string; privacy: Privacy; properties?: Record<string, unknown> }
 export type SiteType = Sure<Schemas['SiteType']>
 export type SiteProperty = Sure<Schemas['SiteProperty']>
 export type SitePoints = Sure<Schemas['SitePoints']>
