@@ -281,6 +281,8 @@ func TestOtherOrganization(t *testing.T) {
 			{"GET", fmt.Sprintf("/activity/%d", s.entry), nil},
 			{"POST", fmt.Sprintf("/activity/%d/undo", s.entry), map[string]any{}},
 			{"POST", fmt.Sprintf("/acts/%d/undo", s.entry), map[string]any{}},
+			{"POST", "/undo/preview", map[string]any{"org": s.Org, "actor": s.Admin.ID}},
+			{"POST", "/undo", map[string]any{"org": s.Org, "act": s.entry}},
 			{"GET", "/history/site/" + s.site.ID, nil},
 			{"GET", "/history/site/" + s.site.ID + "/at?time=2030-01-01T00:00:00Z", nil},
 		} {
