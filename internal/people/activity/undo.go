@@ -42,6 +42,8 @@ type Run struct {
 	Finished time.Time     `json:"finished,omitzero"`
 	Message  string        `json:"message,omitempty" doc:"why it failed"`
 	Result   ledger.Undone `json:"result" doc:"so far; of a preview: what would be"`
+
+	stop context.CancelFunc
 }
 
 const (
@@ -141,7 +143,7 @@ func (s *Service) start(ctx context.Context, actor ledger.Actor, asked Range, re
 	return first, nil
 }
 
-// begin takes a run in. An organization has one undo at a time, a person one preview.
+// begin takes a run in. An organization has one undo at a time; a person's new preview ends the one before.
 func (r *runs) begin(run *Run, actor ledger.Actor) (context.Context, error) {
 	r.Lock()
 	defer r.Unlock()
@@ -153,8 +155,9 @@ func (r *runs) begin(run *Run, actor ledger.Actor) (context.Context, error) {
 				delete(r.byID, key)
 			}
 			continue
-		case run.State == Running && other.State == Running && other.Range.Org == run.Range.Org,
-			run.State == Looking && other.State == Looking && other.By == actor.ID:
+		case run.State == Looking && other.State == Looking && other.By == actor.ID:
+			other.stop() // he looks at something else now
+		case run.State == Running && other.State == Running && other.Range.Org == run.Range.Org:
 			return nil, fault.New(fault.Conflict, "undo.running", "Another undo is under way").WithMend("Wait for its end")
 		}
 		flying++
@@ -168,7 +171,9 @@ func (r *runs) begin(run *Run, actor ledger.Actor) (context.Context, error) {
 	}
 	r.byID[run.ID] = run
 	r.flying.Add(1)
-	return r.life, nil
+	life, stop := context.WithCancel(r.life)
+	run.stop = stop
+	return life, nil
 }
 
 func (r *runs) tell(run *Run, result ledger.Undone) {
@@ -181,6 +186,7 @@ func (r *runs) finish(run *Run, result ledger.Undone, err error, now time.Time) 
 	r.Lock()
 	defer r.Unlock()
 	run.Result, run.Finished = result, now
+	run.stop()
 	switch {
 	case err != nil:
 		run.State, run.Message = Failed, fault.From(err).Error()
