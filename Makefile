@@ -21,8 +21,8 @@ test: web/dist.stamp tools test-web test-go test-browser ## everything: both eng
 
 test-go:
 	go vet ./...
-	QANAT_POWERCUTS=30 QANAT_TAMPER=70 go test -race -count=1 $$(go list ./... | grep -v '/test')
-	go test -count=1 -run 'PowerCuts|OneChange' ./internal/ledger
+	QANAT_TAMPER=70 go test -race -short -count=1 $$(go list ./... | grep -v '/test')
+	go test -count=1 -run 'PowerCuts|OneChange|Thief' ./internal/ledger ./internal/field/response
 	go test -count=1 -timeout 15m ./test/...
 	$(MAKE) fuzz
 

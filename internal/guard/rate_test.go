@@ -30,3 +30,27 @@ func TestRate(t *testing.T) {
 		t.Error("a new key is refused although old ones can be forgotten")
 	}
 }
+
+func TestSlots(t *testing.T) {
+	s := NewSlots(3, 2)
+	free, ok := s.Take("a")
+	if !ok {
+		t.Fatal("no slot in an empty room")
+	}
+	if _, ok := s.Take("a"); !ok {
+		t.Error("no second slot of two")
+	}
+	if _, ok := s.Take("a"); ok {
+		t.Error("a third slot of two")
+	}
+	if _, ok := s.Take("b"); !ok {
+		t.Error("no slot for another")
+	}
+	if _, ok := s.Take("c"); ok {
+		t.Error("a fourth slot of three")
+	}
+	free()
+	if _, ok := s.Take("c"); !ok {
+		t.Error("a free slot is not given")
+	}
+}

@@ -91,7 +91,7 @@ func TestAnUploadAndItsWorkTakeTheirTime(t *testing.T) {
 			}) (*Body[int], error) {
 				time.Sleep(2 * serverTime) // the work
 				return body(len(in.RawBody), ctx.Err())
-			}, upload(1<<20))
+			}, s.upload(1<<20))
 		})
 		var sent bytes.Buffer
 		answer, err := web.Client().Post(web.URL+prefix+"/slow", "text/csv", io.TeeReader(&dribble{left: 10, size: 1000}, &sent))

@@ -60,12 +60,26 @@ func (s *server) enter(ctx huma.Context, next func(huma.Context)) {
 	next(huma.WithValue(ctx, actorKey, actor))
 }
 
-// upload lets a route take a large body.
-func upload(bytes int64) func(*huma.Operation) {
+// upload lets a route take a large body, which is held in memory: so few at once.
+func (s *server) upload(bytes int64) func(*huma.Operation) {
 	return func(op *huma.Operation) {
 		op.MaxBodyBytes = bytes
-		op.Middlewares[len(op.Middlewares)-1] = patient(uploadTime, workTime)
+		op.Middlewares[len(op.Middlewares)-1] = s.room
+		op.Middlewares = append(op.Middlewares, patient(uploadTime, workTime))
 	}
+}
+
+// room lets a person upload when there is room for it.
+func (s *server) room(ctx huma.Context, next func(huma.Context)) {
+	actor, _ := ctx.Context().Value(actorKey).(ledger.Actor)
+	free, ok := s.uploads.Take(actor.ID)
+	if !ok {
+		_, w := humago.Unwrap(ctx)
+		send(w, told(ctx.Context(), fault.New(fault.TooMany, "upload.busy", "Other files are being uploaded").After(uploadWait).WithMend("Try again when yours, or those of others, are done")))
+		return
+	}
+	defer free()
+	next(ctx)
 }
 
 // long lets a route work longer than the server lets others.

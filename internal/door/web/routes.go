@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"net/http"
+	"time"
 )
 
 // Limits of uploads.
@@ -10,6 +11,10 @@ const (
 	maxForm   = 5 << 20
 	maxPhoto  = 32 << 20
 	maxImport = 64 << 20
+
+	maxUploads      = 8 // at once, in memory
+	maxUploadsOfOne = 3 // of one person
+	uploadWait      = 5 * time.Second
 )
 
 // routes is every route of the API. Those of as need a signed-in person; those of
@@ -60,28 +65,28 @@ func (s *server) routes() {
 	as(s, "GET /sites/{id}", "A site", s.site)
 	as(s, "PUT /sites/{id}", "Change a site", s.siteUpdate)
 	as(s, "DELETE /sites/{id}", "Delete a site; it can be brought back", s.siteDelete)
-	as(s, "PUT /sites/{id}/photos/{name}", "Add a photo to a site", s.sitePhotoPut, upload(maxPhoto))
+	as(s, "PUT /sites/{id}/photos/{name}", "Add a photo to a site", s.sitePhotoPut, s.upload(maxPhoto))
 	as(s, "GET /sites/{id}/photos/{name}", "A photo of a site", s.sitePhoto)
 	as(s, "GET /sites/{id}/responses", "Responses at a site", s.siteResponses)
 	as(s, "GET /sites/{id}/devices", "Devices at a site", s.siteDevices)
 
 	as(s, "GET /imports", "Imports of sites", s.imports)
-	as(s, "POST /imports", "Look at a CSV file before importing it", s.importPreview, upload(maxImport))
+	as(s, "POST /imports", "Look at a CSV file before importing it", s.importPreview, s.upload(maxImport))
 	as(s, "GET /imports/{id}", "An import with its progress", s.importGet)
 	as(s, "GET /imports/{id}/errors.csv", "The rows that were left out", s.importErrors)
 	as(s, "POST /imports/{id}/run", "Run an import", s.importRun)
 	as(s, "POST /imports/{id}/undo", "Take a whole import back", s.importUndo, long)
 
 	as(s, "GET /surveys", "Surveys", s.surveys)
-	as(s, "POST /surveys", "Make a survey of an XForm", s.surveyCreate, upload(maxForm))
+	as(s, "POST /surveys", "Make a survey of an XForm", s.surveyCreate, s.upload(maxForm))
 	as(s, "GET /surveys/{id}", "A survey", s.survey)
 	as(s, "PUT /surveys/{id}", "Change a survey", s.surveyUpdate)
 	as(s, "GET /surveys/{id}/form", "The current version of its form", s.formCurrent)
-	as(s, "POST /surveys/{id}/form", "Add a version of its form", s.formUpload, upload(maxForm))
+	as(s, "POST /surveys/{id}/form", "Add a version of its form", s.formUpload, s.upload(maxForm))
 	as(s, "GET /surveys/{id}/versions", "All versions of its form", s.formVersions)
 	as(s, "GET /forms/{id}/form.xml", "A version's exact XML", s.formXML)
 	as(s, "GET /forms/{id}/files", "A version's own files: pictures, lists", s.formFiles)
-	as(s, "PUT /forms/{id}/files/{name}", "Add one of its files", s.formFilePut, upload(maxImport))
+	as(s, "PUT /forms/{id}/files/{name}", "Add one of its files", s.formFilePut, s.upload(maxImport))
 	as(s, "GET /surveys/{id}/deployments", "Its deployments", s.deployments)
 	as(s, "POST /surveys/{id}/deployments", "Put a survey to work", s.deploy)
 	as(s, "GET /deployments/{id}", "A deployment", s.deployment)

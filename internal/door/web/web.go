@@ -85,7 +85,8 @@ type server struct {
 	rate    *guard.Rate
 	claims  *guard.Rate
 	origins *http.CrossOriginProtection
-	exports chan struct{} // one for each archive under way
+	exports *guard.Slots // archives under way
+	uploads *guard.Slots // large bodies on their way in
 	revoked revocations
 }
 
@@ -97,8 +98,9 @@ func Handler(h House) http.Handler {
 
 func newServer(h House) (*server, *http.ServeMux) {
 	s := &server{
-		House: h, origins: http.NewCrossOriginProtection(), exports: make(chan struct{}, maxExports),
-		rate: guard.NewRate(perSecond, burst, maxKeys), claims: guard.NewRate(claimRate, claimBurst, maxKeys),
+		House: h, origins: http.NewCrossOriginProtection(), exports: guard.NewSlots(maxExports, maxExportsOfOne),
+		uploads: guard.NewSlots(maxUploads, maxUploadsOfOne),
+		rate:    guard.NewRate(perSecond, burst, maxKeys), claims: guard.NewRate(claimRate, claimBurst, maxKeys),
 	}
 	mux := http.NewServeMux()
 	s.api = newAPI(mux, h.Version)
