@@ -46,7 +46,7 @@ func cutOnce(t *testing.T, seed uint64) (acknowledged int) {
 	random := rand.New(rand.NewPCG(seed, 5))
 	before, after := t.TempDir(), t.TempDir()
 	disk := powercut.New(before, seed, 250+random.IntN(900))
-	s, err := store.OpenSQLiteVFS(ctx, filepath.Join(before, "qanat.db"), storetest.Key, powercut.VFS)
+	s, err := store.OpenSQLiteVFS(ctx, filepath.Join(before, "qanat.db"), storetest.Key, powercut.VFS, []int{8, 40, 4000}[seed%3])
 	check(t, err)
 	w := newWorldIn(t, t.TempDir(), func() *store.Store { return s })
 

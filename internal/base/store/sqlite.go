@@ -29,6 +29,7 @@ const (
 
 type sqliteDB struct {
 	uri, key string
+	pages    int // of WAL before a checkpoint
 	ctx      context.Context
 	cancel   context.CancelFunc
 	writer   chan *sqliteConn // holds the one writer while it is free
@@ -39,12 +40,13 @@ type sqliteDB struct {
 
 // OpenSQLite opens or creates an encrypted database file. The key has 32 bytes.
 func OpenSQLite(ctx context.Context, path string, key []byte) (*Store, error) {
-	return OpenSQLiteVFS(ctx, path, key, "adiantum")
+	return OpenSQLiteVFS(ctx, path, key, "adiantum", checkpointPages)
 }
 
-// OpenSQLiteVFS is OpenSQLite over another registered VFS: crash tests bring
-// their own, which must encrypt.
-func OpenSQLiteVFS(ctx context.Context, path string, key []byte, vfs string) (*Store, error) {
+// OpenSQLiteVFS is OpenSQLite over another registered VFS, with another number of
+// pages in the write-ahead log before they move into the database file: crash
+// tests bring their own, which must encrypt, and let pages move often.
+func OpenSQLiteVFS(ctx context.Context, path string, key []byte, vfs string, pages int) (*Store, error) {
 	if len(key) != 32 {
 		return nil, fmt.Errorf("database key has %d bytes, not 32", len(key))
 	}
@@ -54,7 +56,7 @@ func OpenSQLiteVFS(ctx context.Context, path string, key []byte, vfs string) (*S
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	db := &sqliteDB{
 		uri: (&url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: "vfs=" + vfs}).String(),
-		key: hex.EncodeToString(key), ctx: own, cancel: cancel,
+		key: hex.EncodeToString(key), pages: pages, ctx: own, cancel: cancel,
 		writer: make(chan *sqliteConn, 1), free: make(chan *sqliteConn, readers),
 	}
 	w, err := db.open(writerCacheKiB, false)
@@ -87,7 +89,7 @@ func (db *sqliteDB) open(cacheKiB int, readOnly bool) (*sqliteConn, error) {
 	}
 	script := fmt.Sprintf(`PRAGMA hexkey='%s'; PRAGMA busy_timeout=10000; PRAGMA temp_store=memory; PRAGMA journal_mode=wal;
 PRAGMA synchronous=full; PRAGMA cache_size=-%d; PRAGMA wal_autocheckpoint=%d; PRAGMA journal_size_limit=67108864;
-PRAGMA trusted_schema=off; PRAGMA cell_size_check=on;`, db.key, cacheKiB, checkpointPages)
+PRAGMA trusted_schema=off; PRAGMA cell_size_check=on;`, db.key, cacheKiB, db.pages)
 	if readOnly {
 		script += `PRAGMA query_only=on;`
 	}
