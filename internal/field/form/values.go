@@ -125,16 +125,6 @@ func timed(s, problem string, layouts ...string) (any, string) {
 	return s, problem
 }
 
-// Moment reads a dateTime answer; one without a zone is taken as UTC.
-func Moment(s string) (time.Time, bool) {
-	for _, layout := range dateTimes {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t.UTC(), true
-		}
-	}
-	return time.Time{}, false
-}
-
 // point reads "lat lon altitude accuracy"; the last two may be missing.
 func point(s string) (Point, bool) {
 	parts := strings.Fields(s)
