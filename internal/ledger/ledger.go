@@ -54,6 +54,9 @@ type Actor struct {
 	Name string // how people know it at the time
 	Door string // "web", "openrosa", "mqtt", "cli"
 	From string // network address, sealed with the entry
+	// Factor is when this actor last proved a second factor in this session; zero:
+	// never. It is for access.Fresh and stands in no entry.
+	Factor time.Time
 }
 
 // System is the server itself doing a named job.

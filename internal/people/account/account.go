@@ -118,7 +118,9 @@ var Sessions = ledger.Noun[Session]{
 var Events = ledger.Noun[Event]{Name: "security_event"}
 
 // Nouns are the nouns of this package, for ledger.Config.
-func Nouns() []ledger.Kind { return []ledger.Kind{&Accounts, &Credentials, &Sessions, &Events} }
+func Nouns() []ledger.Kind {
+	return []ledger.Kind{&Accounts, &Credentials, &Sessions, &Events, &ServiceTokens}
+}
 
 var _ = access.Register(&Accounts, access.Columns{Owner: "id"}, func(_ *ledger.Reader, d ledger.Doc[Account]) (access.Thing, error) {
 	return access.Thing{Owner: d.ID, Name: d.Body.Name, State: d.Body.State}, nil
