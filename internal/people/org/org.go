@@ -89,7 +89,7 @@ var Branches = ledger.Noun[Branch]{
 		Unique:  [][]string{{"sibling"}},
 		Indexes: [][]string{{"parent"}, {"org"}},
 		Row: func(d ledger.Doc[Branch]) []any {
-			return []any{d.Body.Parent, d.Body.Name, d.Org + "/" + d.Body.Parent + "/" + strings.ToLower(d.Body.Name)}
+			return []any{d.Body.Parent, d.Body.Name, sibling(d.Org, d.Body.Parent, d.Body.Name)}
 		},
 	},
 }
@@ -134,10 +134,13 @@ var Invitations = ledger.Noun[Invitation]{
 func init() { // here, because the rules read the nouns that they are rules of
 	Branches.Check, Teams.Check = checkBranch, checkTeam
 	Memberships.Check, Invitations.Check = checkMembership, checkInvitation
+	Policies.Check, Workspaces.Check = checkPolicy, checkWorkspace
 }
 
 // Nouns are the nouns of this package, for ledger.Config.
-func Nouns() []ledger.Kind { return []ledger.Kind{&Branches, &Teams, &Memberships, &Invitations} }
+func Nouns() []ledger.Kind {
+	return []ledger.Kind{&Branches, &Teams, &Memberships, &Invitations, &Policies, &Workspaces}
+}
 
 var _ = access.Register(&Branches, access.Columns{Branch: "id"}, func(_ *ledger.Reader, d ledger.Doc[Branch]) (access.Thing, error) {
 	return access.Thing{Branch: d.ID, Name: d.Body.Name}, nil
@@ -167,6 +170,11 @@ var _ = account.GuardEnd(func(tx *ledger.Tx, person string) error {
 	}
 	return nil
 })
+
+// sibling is the text that no two of the same name in the same place share.
+func sibling(organization, parent, name string) string {
+	return organization + "/" + parent + "/" + strings.ToLower(name)
+}
 
 func checkName(kind, name string) error {
 	if n := utf8.RuneCountInString(name); n < 1 || n > 100 || strings.TrimSpace(name) != name ||
