@@ -31,6 +31,11 @@ var Grants = ledger.Noun[Grant]{
 		},
 	},
 	Check: func(tx *ledger.Tx, before, after *ledger.Doc[Grant]) error {
+		if before != nil && before.Body.onServer() || after != nil && after.Body.onServer() {
+			if err := checkOperator(tx, before, after); err != nil {
+				return err
+			}
+		}
 		if after == nil {
 			return nil
 		}

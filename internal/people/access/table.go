@@ -108,6 +108,12 @@ var table = []Rule{
 	{"activity", who("admins"), always, may(Export)},
 	{"account", who("own"), always, may(See, Edit)},
 	{"session", who("own"), always, may(See, Delete)},
+
+	// The server itself, and visits of its administrators under break-glass.
+	{"server", who(Operator), always, may(See, Administer)},
+	{"break_glass", who("managers", "viewers", "members"), always, may(See)},
+	{"break_glass", who("admins"), always, may(See, Administer, Revoke)},
+	{"break_glass", who("own"), always, may(See, Revoke)},
 }
 
 // reaching are the standing groups whose rights reach down the tree.
