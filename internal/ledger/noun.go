@@ -265,7 +265,11 @@ func sameContent(a, b []byte) bool {
 // List reads documents through the noun's index table, which where calls n:
 // "n.branch = $1 ORDER BY n.code LIMIT 100".
 func (n *Noun[T]) List(r *Reader, where string, args ...any) ([]Doc[T], error) {
-	found, err := r.documents(`SELECT `+documentColumns+` FROM `+n.Name+` n JOIN document d ON d.id = n.id WHERE `+where, args)
+	list := r.listNow
+	if r.moment != nil {
+		list = r.listThen
+	}
+	found, err := list(n, where, args)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/qanat-water/qanat/internal/base/vault"
@@ -48,20 +49,8 @@ func (p *past) revision(doc string, revision int64) (was, bool) {
 
 // read reads the revisions that are wanted.
 func (p *past) read(r *Reader, wanted []step) error {
-	const most = 500 // of one query
-	for len(wanted) > 0 {
-		part := wanted[:min(len(wanted), most)]
-		wanted = wanted[len(part):]
-		var marks []string
-		var args []any
-		for _, s := range part {
-			marks = append(marks, fmt.Sprintf("($%d, CAST($%d AS bigint))", len(args)+1, len(args)+2))
-			args = append(args, s.doc, s.revision)
-		}
-		// CROSS JOIN, because SQLite then looks each up by the index instead of reading all entries.
-		rows := r.Query(`WITH want (doc, revision) AS (VALUES `+strings.Join(marks, ", ")+`) SELECT `+entryColumns+`
-			FROM want w CROSS JOIN entry e LEFT JOIN document d ON d.id = e.doc WHERE e.doc = w.doc AND e.revision = w.revision`, args...)
-		found, err := scanRecords(rows)
+	for part := range slices.Chunk(wanted, mostSteps) {
+		found, err := r.revisions(part)
 		if err != nil {
 			return err
 		}
@@ -72,6 +61,21 @@ func (p *past) read(r *Reader, wanted []step) error {
 		}
 	}
 	return nil
+}
+
+const mostSteps = 500 // revisions read by one query
+
+// revisions reads revisions of many documents, in no order.
+func (r *Reader) revisions(wanted []step) ([]record, error) {
+	var marks []string
+	var args []any
+	for _, s := range wanted {
+		marks = append(marks, fmt.Sprintf("($%d, CAST($%d AS bigint))", len(args)+1, len(args)+2))
+		args = append(args, s.doc, s.revision)
+	}
+	// CROSS JOIN, because SQLite then looks each up by the index instead of reading all entries.
+	return scanRecords(r.Query(`WITH want (doc, revision) AS (VALUES `+strings.Join(marks, ", ")+`) SELECT `+entryColumns+`
+		FROM want w CROSS JOIN entry e LEFT JOIN document d ON d.id = e.doc WHERE e.doc = w.doc AND e.revision = w.revision`, args...))
 }
 
 func (p *past) keep(rec *record) error {

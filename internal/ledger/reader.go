@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/qanat-water/qanat/internal/base/store"
@@ -12,8 +13,9 @@ import (
 type Reader struct {
 	q      *store.Q
 	ledger *Ledger
-	group  *group // nil outside a write
-	past   *past  // entries read ahead; nil: none
+	group  *group  // nil outside a write
+	past   *past   // entries read ahead; nil: none
+	moment *moment // nil: now
 }
 
 // document is a row of the document table. body is nil while it is deleted.
@@ -36,6 +38,9 @@ const documentColumns = `d.id, d.org, d.kind, d.revision, d.entry, d.changed, d.
 
 // document reads a document, nil when there never was one.
 func (r *Reader) document(id string) (*document, error) {
+	if r.moment != nil {
+		return r.documentThen(id)
+	}
 	if r.group != nil {
 		if d, ok := r.group.docs[id]; ok {
 			return d, nil
@@ -53,6 +58,11 @@ func (r *Reader) document(id string) (*document, error) {
 		r.group.docs[id] = d
 	}
 	return d, nil
+}
+
+// listNow is Noun.List in the present.
+func (r *Reader) listNow(k Kind, where string, args []any) ([]*document, error) {
+	return r.documents(`SELECT `+documentColumns+` FROM `+k.noun()+` n JOIN document d ON d.id = n.id WHERE `+where, args)
 }
 
 func (r *Reader) documents(sql string, args []any) ([]*document, error) {
@@ -78,12 +88,20 @@ func (r *Reader) Query(sql string, args ...any) *store.Rows {
 	if err := r.settle(); err != nil {
 		return store.Failed(err)
 	}
+	sql, args, err := r.withThen(sql, args)
+	if err != nil {
+		return store.Failed(err)
+	}
 	return r.q.Query(sql, args...)
 }
 
 // Row reads the first row of a query into dest and tells whether there was one.
 func (r *Reader) Row(dest []any, sql string, args ...any) (bool, error) {
 	if err := r.settle(); err != nil {
+		return false, err
+	}
+	sql, args, err := r.withThen(sql, args)
+	if err != nil {
 		return false, err
 	}
 	return r.q.Row(dest, sql, args...)
@@ -111,6 +129,9 @@ type Raw struct {
 // Documents goes through the documents of an organization that are there now,
 // in the order of their ids, secret nouns left out.
 func (r *Reader) Documents(org string, fn func(Raw) error) error {
+	if r.moment != nil {
+		return errors.New("ledger: all documents are read in the present")
+	}
 	after := ""
 	for {
 		page, err := r.documents(`SELECT `+documentColumns+` FROM document d WHERE d.id > $1 AND d.org = $2 AND d.body IS NOT NULL ORDER BY d.id LIMIT 500`, []any{after, org})
