@@ -38,6 +38,7 @@ var friends = map[string][]string{
 	"internal/base/blob":               {"internal/base/fault", "internal/base/vault"},
 	"internal/base/store":              {"internal/base/fault"},
 	"internal/base/mail":               {"internal/base/fault"},
+	"internal/base/witness":            {"internal/base/fault"},
 	"internal/base/store/storetest":    {"internal/base/store"},
 	"internal/people/account":          {"internal/people/access"},
 	"internal/people/org":              {"internal/people/access", "internal/people/account"},
