@@ -133,7 +133,7 @@ func shadow(engine store.Engine, k Kind, n int) string {
 	unchanged := fmt.Sprintf("id NOT IN (SELECT value FROM json_each($%d))", n+1)
 	if engine == store.Postgres {
 		rows = fmt.Sprintf("SELECT %s, 1 FROM json_to_recordset(CAST($%d AS json)) AS past(%s)", list, n, strings.Join(typed, ", "))
-		unchanged = fmt.Sprintf("NOT EXISTS (SELECT 1 FROM json_array_elements_text(CAST($%d AS json)) AS past(id) WHERE past.id = %s.id)", n+1, k.noun())
+		unchanged = fmt.Sprintf("id NOT IN (SELECT json_array_elements_text(CAST($%d AS json)))", n+1)
 	}
 	return fmt.Sprintf("%s%s(%s, since) AS (SELECT %s, 0 FROM %s WHERE ($%d = '' OR org = $%d) AND %s UNION ALL %s)",
 		k.noun(), thenSuffix, list, list, k.noun(), n+2, n+2, unchanged, rows)
