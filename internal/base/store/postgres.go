@@ -2,12 +2,15 @@ package store
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/qanat-water/qanat/internal/base/fault"
@@ -99,6 +102,11 @@ func (r *postgresCursor) close() error {
 // scan reads through pointers to pointers, so that NULL gives the zero value as
 // it does on SQLite.
 func (r *postgresCursor) scan(dest []any) error {
+	for _, d := range dest {
+		if _, borrowed := d.(*Borrowed); borrowed {
+			return r.borrow(dest)
+		}
+	}
 	through := make([]any, len(dest))
 	for i, d := range dest {
 		switch d.(type) {
@@ -128,6 +136,52 @@ func (r *postgresCursor) scan(dest []any) error {
 		case *string:
 			assign(d, through[i])
 		}
+	}
+	return nil
+}
+
+// borrow reads the columns as they came over the wire.
+func (r *postgresCursor) borrow(dest []any) error {
+	raw, fields := r.rows.RawValues(), r.rows.FieldDescriptions()
+	if len(raw) != len(dest) {
+		return fmt.Errorf("cannot scan %d columns into %d", len(raw), len(dest))
+	}
+	for i, d := range dest {
+		b, format := raw[i], fields[i].Format
+		switch d := d.(type) {
+		case *Borrowed:
+			if format == pgx.BinaryFormatCode || fields[i].DataTypeOID == pgtype.TextOID {
+				*d = b
+				continue
+			}
+		case *string:
+			if format == pgx.BinaryFormatCode || fields[i].DataTypeOID == pgtype.TextOID {
+				*d = string(b)
+				continue
+			}
+		case *int64:
+			switch {
+			case b == nil:
+				*d = 0
+				continue
+			case format == pgx.BinaryFormatCode && len(b) == 8 && fields[i].DataTypeOID == pgtype.Int8OID:
+				*d = int64(binary.BigEndian.Uint64(b)) // #nosec G115 -- a bit pattern
+				continue
+			case format == pgx.BinaryFormatCode && len(b) == 4 && fields[i].DataTypeOID == pgtype.Int4OID:
+				*d = int64(int32(binary.BigEndian.Uint32(b))) // #nosec G115 -- a bit pattern
+				continue
+			}
+		case *float64:
+			switch {
+			case b == nil:
+				*d = 0
+				continue
+			case format == pgx.BinaryFormatCode && len(b) == 8 && fields[i].DataTypeOID == pgtype.Float8OID:
+				*d = math.Float64frombits(binary.BigEndian.Uint64(b))
+				continue
+			}
+		}
+		return fmt.Errorf("cannot scan column %d of type %d into %T", i, fields[i].DataTypeOID, d)
 	}
 	return nil
 }

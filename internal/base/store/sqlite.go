@@ -36,6 +36,7 @@ type sqliteDB struct {
 	free     chan *sqliteConn // readers that are free
 	mu       sync.Mutex
 	opened   int
+	apart    sync.WaitGroup // of readTogether
 }
 
 // OpenSQLite opens or creates an encrypted database file. The key has 32 bytes.
@@ -165,10 +166,11 @@ func (db *sqliteDB) close() error {
 	if db.ctx.Err() != nil {
 		return nil
 	}
-	db.cancel()
 	db.mu.Lock()
+	db.cancel()
 	opened := db.opened
 	db.mu.Unlock()
+	db.apart.Wait()
 	var errs []error
 	for range opened {
 		errs = append(errs, (<-db.free).close())
@@ -315,6 +317,13 @@ func (r *sqliteCursor) scan(dest []any) error {
 			*d = nil
 			if !null {
 				*d = r.stmt.ColumnBlob(i, []byte{})
+			}
+		case *Borrowed:
+			*d = nil
+			if !null {
+				if *d = r.stmt.ColumnRawBlob(i); *d == nil { // empty
+					*d = []byte{}
+				}
 			}
 		case **int64:
 			*d = nil

@@ -45,6 +45,7 @@ type Store struct {
 type database interface {
 	read(ctx context.Context, fn func(*Q) error) error
 	write(ctx context.Context, fn func(*Q) error) error
+	readTogether(ctx context.Context, n int, fn func([]*Q) error) error
 	close() error
 }
 
@@ -125,6 +126,11 @@ func (q *Q) Row(dest []any, sql string, args ...any) (bool, error) {
 	return found && err == nil, err
 }
 
+// Borrowed is a text or a blob that was not copied: it is valid until the next
+// Next or Close. NULL is nil. A row with one of these is read without allocating,
+// and its other columns are int64, float64, string or Borrowed.
+type Borrowed []byte
+
 // Rows is a running query.
 type Rows struct {
 	cursor cursor
@@ -136,8 +142,8 @@ type Rows struct {
 func (r *Rows) Next() bool { return r.err == nil && r.cursor.next() }
 
 // Scan reads the columns of the row into pointers to int64, int, float64,
-// string and []byte, where NULL gives the zero value, or to pointers to these,
-// where NULL gives nil.
+// string and []byte, where NULL gives the zero value, to pointers to these,
+// where NULL gives nil, or to Borrowed.
 func (r *Rows) Scan(dest ...any) {
 	if r.err == nil {
 		r.err = r.cursor.scan(dest)

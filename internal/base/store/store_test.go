@@ -3,8 +3,10 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -215,6 +217,95 @@ func TestCancelledReadEnds(t *testing.T) {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("error = %v, want cancelled", err)
 		}
+	})
+}
+
+// TestReadTogetherSeesOneSnapshot writes while connections of their own are read.
+func TestReadTogetherSeesOneSnapshot(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
+		s := open()
+		check(t, s.Migrate(ctx, "test", []string{table}))
+		add := func() error {
+			return s.Write(ctx, func(q *store.Q) error {
+				_, err := q.Exec(`INSERT INTO thing (id) SELECT 'n' || count(*) FROM thing`)
+				return err
+			})
+		}
+		for range 10 {
+			check(t, add())
+		}
+		writing, wrote := make(chan struct{}), make(chan error)
+		go func() {
+			var err error
+			for err == nil {
+				select {
+				case <-writing:
+					wrote <- nil
+					return
+				default:
+					err = add()
+				}
+			}
+			wrote <- err
+		}()
+		check(t, s.ReadTogether(ctx, 3, func(views []*store.Q) error {
+			counts := make([]int, len(views))
+			for range 20 {
+				var wg sync.WaitGroup
+				for i, q := range views {
+					wg.Go(func() {
+						if _, err := q.Row([]any{&counts[i]}, `SELECT count(*) FROM thing`); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				wg.Wait()
+				if counts[0] < 10 || counts[1] != counts[0] || counts[2] != counts[0] {
+					t.Errorf("the views see %v rows", counts)
+				}
+			}
+			if _, err := views[1].Exec(`DELETE FROM thing`); err == nil {
+				t.Error("a view was written to")
+			}
+			return nil
+		}))
+		close(writing)
+		check(t, <-wrote)
+		check(t, s.Close())
+		if err := s.ReadTogether(ctx, 2, func([]*store.Q) error { return nil }); err == nil {
+			t.Error("read after the close")
+		}
+	})
+}
+
+func TestBorrowedColumns(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
+		s := open()
+		check(t, s.Write(ctx, func(q *store.Q) error {
+			if err := q.Script(`CREATE TABLE every (n {bigint} PRIMARY KEY, t {text}, b {blob}, r {real}) {table}`); err != nil {
+				return err
+			}
+			for i, row := range [][]any{{"a é", []byte{0, 1}, 1.5}, {"", []byte{}, -2.0}, {nil, nil, nil}} {
+				if _, err := q.Exec(`INSERT INTO every (n, t, b, r) VALUES ($1, $2, $3, $4)`, append([]any{int64(i) - 1}, row...)...); err != nil {
+					return err
+				}
+			}
+			var n int64
+			var text, blob store.Borrowed
+			var copied string
+			var r float64
+			var got []string
+			rows := q.Query(`SELECT n, t, b, t, r FROM every ORDER BY n`)
+			for dest := []any{&n, &text, &blob, &copied, &r}; rows.Next(); {
+				rows.Scan(dest...)
+				got = append(got, fmt.Sprintf("%d %q %x %q %g %t %t", n, text, blob, copied, r, text == nil, blob == nil))
+			}
+			want := []string{`-1 "a é" 0001 "a é" 1.5 false false`, `0 ""  "" -2 false false`, `1 ""  "" 0 true true`}
+			if !slices.Equal(got, want) {
+				t.Errorf("got %q, want %q", got, want)
+			}
+			return rows.Close()
+		}))
 	})
 }
 

@@ -152,6 +152,15 @@ func (k *Key) Open(sealed, bind []byte) ([]byte, error) {
 	return plain, nil
 }
 
+// AppendOpen is Open into a buffer that is used again: it appends to dst.
+func (k *Key) AppendOpen(dst, sealed, bind []byte) ([]byte, error) {
+	plain, err := k.aead.Open(dst, nil, sealed, bind)
+	if err != nil {
+		return dst, errors.New("sealed content does not open")
+	}
+	return plain, nil
+}
+
 func newAEAD(key []byte) cipher.AEAD {
 	block, err := aes.NewCipher(key)
 	if err != nil {
