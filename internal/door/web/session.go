@@ -91,6 +91,11 @@ func (s *server) sessionCode(ctx context.Context, in *codeRequest) (*sessionAnsw
 	return s.opened(ctx, token, view, err)
 }
 
+func (s *server) sessionStepUp(ctx context.Context, _ ledger.Actor, in *codeRequest) (*sessionAnswer, error) {
+	view, err := s.Accounts.StepUp(ctx, tokenOf(ctx), strings.ReplaceAll(in.Body.Code, " ", ""), visitOf(ctx))
+	return s.opened(ctx, account.Token{}, view, err)
+}
+
 // TOTP is a second factor to set up, shown once.
 type TOTP struct {
 	Secret string `json:"secret" doc:"base32, to type into an authenticator app"`
@@ -157,9 +162,29 @@ func (s *server) sessionRevoke(ctx context.Context, actor ledger.Actor, in *ByID
 	return done(s.Accounts.Revoke(ctx, actor, in.ID))
 }
 
+// Ended tells how many sessions there were.
+type Ended struct {
+	Ended int `json:"ended"`
+}
+
+func (s *server) sessionsEndOthers(ctx context.Context, actor ledger.Actor, _ *struct{}) (*Body[Ended], error) {
+	n, err := s.Accounts.EndOthers(ctx, actor, tokenOf(ctx))
+	return body(Ended{n}, err)
+}
+
+type endMemberRequest struct {
+	memberRequest
+	Body Reason
+}
+
+func (s *server) memberEndSessions(ctx context.Context, actor ledger.Actor, in *endMemberRequest) (*Body[Ended], error) {
+	n, err := s.Accounts.EndMember(ctx, actor, in.ID, in.Person, in.Body.Reason)
+	return body(Ended{n}, err)
+}
+
 type passwordRequest struct {
 	Body struct {
-		Old   string `json:"old" maxLength:"1000"`
+		Old   string `json:"old,omitempty" maxLength:"1000" doc:"empty: a fresh second factor stands for it"`
 		Fresh string `json:"fresh" maxLength:"1000"`
 	}
 }

@@ -57,17 +57,10 @@ type Session struct {
 	Token   string    `json:"token"` // SHA-256 of the token, hexadecimal
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires"`
-	Factor  string    `json:"factor" enum:",totp" doc:"second factor that was shown; empty: none yet"`
+	Factor  string    `json:"factor" enum:",totp,passkey,recovery,provider" doc:"second factor that was shown; empty: none yet"`
+	Proved  time.Time `json:"proved,omitzero" doc:"when it was shown last"`
 	Agent   string    `json:"agent,omitempty"`
 	From    string    `json:"from,omitempty"`
-}
-
-// Event is something about security that no other document says.
-type Event struct {
-	Account string `json:"account,omitempty"`
-	Email   string `json:"email,omitempty"` // as it was typed, when there is no such account
-	What    string `json:"what" enum:"sign-in-refused,code-refused"`
-	From    string `json:"from,omitempty"`
 }
 
 // Accounts is the noun of accounts. They belong to the server, not to an organization.
@@ -113,9 +106,6 @@ var Sessions = ledger.Noun[Session]{
 		},
 	},
 }
-
-// Events is the noun of security events.
-var Events = ledger.Noun[Event]{Name: "security_event"}
 
 // Nouns are the nouns of this package, for ledger.Config.
 func Nouns() []ledger.Kind {

@@ -58,6 +58,8 @@ type View struct {
 	Expires time.Time `json:"expires"`
 	From    string    `json:"from,omitempty"`
 	Agent   string    `json:"agent,omitempty"`
+	Factor  string    `json:"factor,omitempty" enum:",totp,passkey,recovery,provider" doc:"the second factor that was shown last"`
+	Proved  time.Time `json:"proved,omitzero" doc:"when it was shown; for ten minutes after it the session may do what asks for a fresh one"`
 }
 
 // Person is what others see of an account.
@@ -74,7 +76,7 @@ func ActorOf(v View, door, from string) (ledger.Actor, error) {
 		return ledger.Actor{}, fault.New(fault.Unauthenticated, "session."+v.Needs, "This session still needs its second factor").
 			WithMend("Enter the code of your authenticator app, or set one up first")
 	}
-	return ledger.Actor{ID: v.Account.ID, Kind: "account", Name: v.Account.Name, Door: door, From: from}, nil
+	return ledger.Actor{ID: v.Account.ID, Kind: "account", Name: v.Account.Name, Door: door, From: from, Factor: v.Proved}, nil
 }
 
 // self is the actor for what a session's person does to the session itself.
@@ -157,7 +159,7 @@ func (s *Service) find(r *ledger.Reader, token string) (ledger.Doc[Session], led
 func (s *Service) view(d ledger.Doc[Session], a ledger.Doc[Account], c ledger.Doc[Credential]) View {
 	v := View{
 		ID: d.ID, Account: Person{a.ID, a.Body.Name, a.Body.Email}, Created: d.Body.Created, Expires: d.Body.Expires,
-		From: d.Body.From, Agent: d.Body.Agent, Used: s.used.at(d.ID, d.Body.Created),
+		From: d.Body.From, Agent: d.Body.Agent, Used: s.used.at(d.ID, d.Body.Created), Factor: d.Body.Factor, Proved: d.Body.Proved,
 	}
 	switch {
 	case c.Body.TOTP == nil:

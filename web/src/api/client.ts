@@ -10,8 +10,22 @@ let lost: () => void = () => {}
 /** What to do when the server says that nobody is signed in. */
 export const onSignedOut = (then: () => void) => { lost = then }
 
-/** One request. Answers the JSON (undefined for 204) or throws a ProblemError with the server's problem. */
+let prove: () => Promise<boolean> = () => Promise.resolve(false)
+/** How the second factor is asked for again. It answers whether it was given. */
+export const onStepUp = (ask: () => Promise<boolean>) => { prove = ask }
+
+/** One request, sent a second time when the server wanted the second factor again and got it. */
 export async function call<T>(method: Method, path: string, options: Options = {}): Promise<T> {
+  try {
+    return await send<T>(method, path, options)
+  } catch (error) {
+    if (!(error instanceof ProblemError) || error.problem.code !== 'session.step-up' || !(await prove())) throw error
+    return send<T>(method, path, options)
+  }
+}
+
+/** One request. Answers the JSON (undefined for 204) or throws a ProblemError with the server's problem. */
+async function send<T>(method: Method, path: string, options: Options = {}): Promise<T> {
   const query = Object.fromEntries(Object.entries(options.query ?? {}).filter(([, v]) => v !== undefined && v !== null && v !== ''))
   const text = typeof options.body === 'string' || options.body instanceof Blob
   const headers: Record<string, string> = {}

@@ -33,6 +33,7 @@ function choose(id: string) {
 }
 const signIn = async (email: string, password: string) => take(await post<Session>('/session', { email, password }))
 const giveCode = async (code: string) => take(await post<Session>('/session/code', { code }))
+const stepUp = async (code: string) => take(await post<Session>('/session/step-up', { code }))
 const confirmTotp = async (code: string) => take(await post<Session>('/session/totp/confirm', { code }))
 function forget() {
   session.value = null
@@ -46,7 +47,7 @@ async function signOut() {
 /** Who is signed in, and for which organization. One for the whole portal. */
 export function useSession() {
   return {
-    session, org, load, take, choose, signIn, giveCode, confirmTotp, signOut, forget,
+    session, org, load, take, choose, signIn, giveCode, stepUp, confirmTotp, signOut, forget,
     signedIn: computed(() => !!session.value && !session.value.needs),
     /** Whether the person manages or administers a branch of this organization; the server decides, this only tidies the page. */
     manages: computed(() => org.value.groups.some((g) => /admins|managers/.test(g))),
