@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -31,6 +32,9 @@ type signer struct {
 	verify   note.Verifier
 	verifier string // the public key in note format
 	dir      string
+
+	publishing sync.Mutex
+	fail       func(step string, do func() error) error // of tests: runs a step, or not, and fails
 }
 
 const checkpointFile = "checkpoint"
@@ -65,6 +69,15 @@ func newSigner(v *vault.Vault, origin, dir string) (*signer, error) {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err
 		}
+		stale, err := filepath.Glob(filepath.Join(dir, checkpointFile+"-*"))
+		if err != nil {
+			return nil, err
+		}
+		for _, path := range stale { // left by a crash in publish
+			if err := os.Remove(path); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return &signer{origin: origin, sign: sign, verify: verifier, verifier: verifierKey, dir: dir}, nil
 }
@@ -76,6 +89,8 @@ type Checkpoint struct {
 	Time time.Time `json:"time"`
 	Note string    `json:"note" doc:"signed note (C2SP tlog-checkpoint)"`
 	Key  string    `json:"key" doc:"verifier key (C2SP signed-note vkey)"`
+
+	Witnesses []WitnessState `json:"witnesses" doc:"how things stand with each witness; their cosignatures are in the note"`
 }
 
 // VerifierKey is the public key that checkpoints are checked with.
@@ -103,9 +118,10 @@ func (l *Ledger) checkpoints(every time.Duration) {
 }
 
 // Checkpoint signs the tree as it stands, unless that is done already, and puts
-// it outside: first into the table, then beside the database.
+// it outside: first into the table, then beside the database. Witnesses hear of it.
 func (l *Ledger) Checkpoint(ctx context.Context) error {
 	var text string
+	fresh := false
 	err := l.store.Write(ctx, func(q *store.Q) error {
 		h, err := loadHead(q)
 		if err != nil || h.entries == 0 {
@@ -118,25 +134,57 @@ func (l *Ledger) Checkpoint(ctx context.Context) error {
 		if text, err = l.signer.signed(h.entries, h.root); err != nil {
 			return err
 		}
+		fresh = true
 		_, err = q.Exec(`INSERT INTO checkpoint (size, time, note) VALUES ($1, $2, $3)`, h.entries, h.time, text)
 		return err
 	})
-	if err != nil || text == "" || l.signer.dir == "" {
+	if err != nil || text == "" {
 		return err
 	}
-	return l.signer.publish(text)
+	if fresh {
+		for _, w := range l.witnesses {
+			w.tell()
+		}
+	}
+	return l.publish(ctx)
+}
+
+// publish puts the newest checkpoint, as the table has it, beside the database.
+func (l *Ledger) publish(ctx context.Context) error {
+	if l.signer.dir == "" {
+		return nil
+	}
+	l.signer.publishing.Lock() // the newest is read and written by one at a time, so that none overtakes
+	defer l.signer.publishing.Unlock()
+	var c Checkpoint
+	err := l.Read(ctx, func(r *Reader) (err error) {
+		c, _, err = r.LatestCheckpoint()
+		return err
+	})
+	if err != nil || c.Note == "" {
+		return err
+	}
+	return l.signer.publish(c.Note)
 }
 
 // LatestCheckpoint is the newest signed checkpoint; found is false before the first.
 func (r *Reader) LatestCheckpoint() (c Checkpoint, found bool, err error) {
+	return r.checkpoint(`SELECT size, time, note FROM checkpoint ORDER BY size DESC LIMIT 1`)
+}
+
+func (r *Reader) checkpoint(sql string, args ...any) (c Checkpoint, found bool, err error) {
 	var ms int64
-	found, err = r.q.Row([]any{&c.Size, &ms, &c.Note}, `SELECT size, time, note FROM checkpoint ORDER BY size DESC LIMIT 1`)
+	found, err = r.q.Row([]any{&c.Size, &ms, &c.Note}, sql, args...)
 	if err != nil || !found {
 		return c, false, err
 	}
-	c.Time, c.Key = time.UnixMilli(ms).UTC(), r.ledger.signer.verifier
+	c.Time, c.Key, c.Witnesses = time.UnixMilli(ms).UTC(), r.ledger.signer.verifier, r.ledger.Witnesses()
 	_, root, err := r.ledger.signer.open(c.Note)
+	if err != nil {
+		return c, true, err
+	}
 	c.Root = root.String()
+	c.Note, err = withCosignatures(r.q, c.Size, c.Note)
 	return c, true, err
 }
 
@@ -149,6 +197,10 @@ func (s *signer) signed(size int64, root tlog.Hash) (string, error) {
 func (s *signer) open(text string) (size int64, root tlog.Hash, err error) {
 	n, err := note.Open([]byte(text), note.VerifierList(s.verify))
 	if err != nil {
+		return 0, root, fmt.Errorf("checkpoint: %w", err)
+	}
+	// Base64 has spare bits, and a decoder that passes over them: one byte could be another unnoticed.
+	if _, err := base64.StdEncoding.Strict().DecodeString(n.Sigs[0].Base64); err != nil {
 		return 0, root, fmt.Errorf("checkpoint: %w", err)
 	}
 	lines := strings.Split(n.Text, "\n")
@@ -165,23 +217,41 @@ func (s *signer) open(text string) (size int64, root tlog.Hash, err error) {
 // publish replaces the checkpoint file, whole or not at all.
 func (s *signer) publish(text string) error {
 	path := filepath.Join(s.dir, checkpointFile)
-	tmp, err := os.CreateTemp(s.dir, checkpointFile+"-*")
-	if err != nil {
-		return err
+	var tmp *os.File
+	err := s.at("make", func() (err error) { tmp, err = os.CreateTemp(s.dir, checkpointFile+"-*"); return err })
+	if tmp != nil {
+		defer os.Remove(tmp.Name())
+		defer tmp.Close()
 	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.WriteString(text)
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return err
+	for _, step := range []struct {
+		name string
+		do   func() error
+	}{
+		{"write", func() error { _, err := tmp.WriteString(text); return err }},
+		{"sync", func() error { return tmp.Sync() }},
+		{"close", func() error { return tmp.Close() }},
+		{"rename", func() error { return os.Rename(tmp.Name(), path) }},
+		{"sync directory", func() error {
+			d, err := os.Open(s.dir)
+			if err != nil {
+				return err
+			}
+			return errors.Join(d.Sync(), d.Close())
+		}},
+	} {
+		if err == nil {
+			err = s.at(step.name, step.do)
+		}
 	}
-	if err := os.Rename(tmp.Name(), path); err != nil {
-		return err
+	return err
+}
+
+// at does one step.
+func (s *signer) at(step string, do func() error) error {
+	if s.fail != nil {
+		return s.fail(step, do)
 	}
-	d, err := os.Open(s.dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return do()
 }
 
 // descends refuses to go on when the ledger is not a descendant of the newest

@@ -24,6 +24,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,6 +76,10 @@ type Config struct {
 	CheckpointDir string
 	// CheckpointEvery is the longest time between a change and its checkpoint; 0 is a minute.
 	CheckpointEvery time.Duration
+	// Witnesses cosign checkpoints, and are asked at the start what they have seen.
+	Witnesses []Witness
+	// WitnessRetry is how long a witness that failed is left alone at first; 0 is 5 seconds.
+	WitnessRetry time.Duration
 	// Inspect opens a ledger that would be refused, for Verify alone: nothing can be written to it.
 	Inspect bool
 	Log     *slog.Logger
@@ -90,11 +95,16 @@ type Ledger struct {
 	log    *slog.Logger
 	signer *signer
 
+	witnesses []*watched
+	ending    context.Context // ends when the ledger closes
+	end       func()
+
 	jobs    chan *job
 	closing chan struct{}
 	done    sync.WaitGroup
 	close   sync.Once
 	heard   watchers
+	beside  beside
 
 	refused error // why it was opened for inspection only
 
@@ -140,7 +150,12 @@ func Open(ctx context.Context, c Config) (*Ledger, error) {
 		return nil, err
 	}
 	l.signer = signer
-	if err := l.descends(ctx); err != nil {
+	l.ending, l.end = context.WithCancel(context.WithoutCancel(ctx))
+	err = l.descends(ctx)
+	if err == nil {
+		err = l.confirmed(ctx, c.Witnesses)
+	}
+	if err != nil {
 		if !c.Inspect || fault.KindOf(err) != fault.Conflict {
 			return nil, err
 		}
@@ -154,13 +169,16 @@ func Open(ctx context.Context, c Config) (*Ledger, error) {
 	}
 	l.done.Go(l.write)
 	l.done.Go(func() { l.checkpoints(c.CheckpointEvery) })
+	for _, w := range l.witnesses {
+		l.done.Go(func() { l.attend(w, cmp.Or(c.WitnessRetry, firstRetry)) })
+	}
 	return l, nil
 }
 
 // Close waits for writes under way, signs a last checkpoint and ends. The store
 // stays open: it is the caller's.
 func (l *Ledger) Close() error {
-	l.close.Do(func() { close(l.closing) })
+	l.close.Do(func() { close(l.closing); l.end() })
 	l.done.Wait()
 	if l.refused != nil {
 		return nil // nothing is signed for a ledger that is not what was promised

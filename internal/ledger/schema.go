@@ -5,6 +5,7 @@ package ledger
 // entry: one row for each change; the columns are the entry's header, and
 // together with sealed they are what the tree hashes. tree: one row for each
 // commit, with the run of stored hashes (tlog order) that the commit added.
+// cosignature: what witnesses signed of a checkpoint, by the witness's verifier key.
 // entry_actor finds what an account, token or device did, entry_undo what was undone.
 // document: what is true now, and the wrapped key of the document's past.
 var schema = []string{`
@@ -59,4 +60,11 @@ CREATE TABLE noun (
 `, `
 CREATE INDEX entry_actor ON entry (actor, number);
 CREATE INDEX entry_undo ON entry (doc, reverts) WHERE reverts > 0
+`, `
+CREATE TABLE cosignature (
+	size {bigint} NOT NULL,
+	witness {text} NOT NULL,
+	line {text} NOT NULL,
+	PRIMARY KEY (size, witness)
+) {table}
 `}
