@@ -51,7 +51,7 @@ func (l *Ledger) Verify(ctx context.Context, progress func(done, total int64)) (
 	}
 	err := l.store.Read(ctx, func(q *store.Q) error {
 		v.q = q
-		for _, step := range []func() error{v.size, v.entries, v.checkpoints, v.documents, v.indexes} {
+		for _, step := range []func() error{v.size, v.entries, v.checkpoints, v.cosignatures, v.documents, v.indexes} {
 			if err := step(); err != nil {
 				return err
 			}
