@@ -17,6 +17,7 @@ import (
 
 type responseQuery struct {
 	InOrg
+	AsOf
 	Survey     string `query:"survey" maxLength:"40"`
 	Deployment string `query:"deployment" maxLength:"40"`
 	Site       string `query:"site" maxLength:"40"`
@@ -36,8 +37,12 @@ type ResponseRow struct {
 }
 
 func (s *server) responses(ctx context.Context, actor ledger.Actor, in *responseQuery) (*Body[Page[ResponseRow]], error) {
+	at, err := s.moment(in.AsOf)
+	if err != nil {
+		return nil, err
+	}
 	page, err := s.Responses.List(ctx, actor, response.Filter{
-		Org: in.Org, Survey: in.Survey, Deployment: in.Deployment, Site: in.Site, State: in.State, Enumerator: in.Enumerator, Text: in.Text, Before: in.Cursor, Limit: in.Limit,
+		Org: in.Org, Survey: in.Survey, Deployment: in.Deployment, Site: in.Site, State: in.State, Enumerator: in.Enumerator, Text: in.Text, Before: in.Cursor, Limit: in.Limit, At: at,
 	})
 	if err != nil {
 		return nil, err
@@ -51,14 +56,14 @@ func (s *server) responses(ctx context.Context, actor ledger.Actor, in *response
 }
 
 func (s *server) siteResponses(ctx context.Context, actor ledger.Actor, in *struct {
-	ByID
+	RecordQuery
 	Cursor string `query:"cursor" maxLength:"40"`
 }) (*Body[Page[ResponseRow]], error) {
-	doc, _, err := s.Sites.Get(ctx, actor, in.ID)
+	of, err := s.site(ctx, actor, &in.RecordQuery)
 	if err != nil {
 		return nil, err
 	}
-	return s.responses(ctx, actor, &responseQuery{InOrg: InOrg{doc.Org}, Site: in.ID, Cursor: in.Cursor, Limit: 50})
+	return s.responses(ctx, actor, &responseQuery{InOrg: InOrg{of.Body.Org}, AsOf: in.AsOf, Site: in.ID, Cursor: in.Cursor, Limit: 50})
 }
 
 // responseRows looks up each name once.
@@ -109,8 +114,17 @@ type taggedResponse struct {
 	Body ResponseView
 }
 
-func (s *server) response(ctx context.Context, actor ledger.Actor, in *ByID) (*taggedResponse, error) {
-	shown, err := s.Responses.Get(ctx, actor, in.ID)
+func (s *server) response(ctx context.Context, actor ledger.Actor, in *RecordQuery) (*taggedResponse, error) {
+	at, err := s.moment(in.AsOf)
+	if err != nil {
+		return nil, err
+	}
+	var shown response.Shown
+	if at.IsZero() {
+		shown, err = s.Responses.Get(ctx, actor, in.ID)
+	} else {
+		shown, err = s.Responses.GetAt(ctx, actor, in.ID, at)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +215,23 @@ type fileRequest struct {
 	Name string `path:"name" maxLength:"300"`
 }
 
-func (s *server) responseFile(ctx context.Context, actor ledger.Actor, in *fileRequest) (*huma.StreamResponse, error) {
+type fileQuery struct {
+	fileRequest
+	AsOf
+}
+
+func (s *server) responseFile(ctx context.Context, actor ledger.Actor, in *fileQuery) (*huma.StreamResponse, error) {
+	at, err := s.moment(in.AsOf)
+	if err != nil {
+		return nil, err
+	}
+	if !at.IsZero() {
+		content, file, err := s.Responses.FileAt(ctx, actor, in.ID, in.Name, at)
+		if err != nil {
+			return nil, err
+		}
+		return stream(content, file.Type, file.Name), nil
+	}
 	content, file, err := s.Responses.File(ctx, actor, in.ID, in.Name)
 	if err != nil {
 		return nil, err

@@ -16,6 +16,7 @@ import (
 
 type siteQuery struct {
 	InOrg
+	AsOf
 	Branch string `query:"branch" maxLength:"40" doc:"with all branches below it"`
 	Type   string `query:"type" maxLength:"100"`
 	Status string `query:"status" maxLength:"40"`
@@ -26,10 +27,11 @@ type siteQuery struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
 }
 
-func (q *siteQuery) filter() (site.Filter, error) {
+func (s *server) siteFilter(q *siteQuery) (site.Filter, error) {
 	f := site.Filter{Org: q.Org, Branch: q.Branch, Type: q.Type, Status: q.Status, Text: q.Text, Sort: q.Sort, Cursor: q.Cursor, Limit: q.Limit}
-	if q.Box == "" {
-		return f, nil
+	var err error
+	if f.At, err = s.moment(q.AsOf); err != nil || q.Box == "" {
+		return f, err
 	}
 	for part := range strings.SplitSeq(q.Box, ",") {
 		n, err := strconv.ParseFloat(part, 64)
@@ -42,7 +44,7 @@ func (q *siteQuery) filter() (site.Filter, error) {
 }
 
 func (s *server) sites(ctx context.Context, actor ledger.Actor, in *siteQuery) (*Body[site.Page], error) {
-	f, err := in.filter()
+	f, err := s.siteFilter(in)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +52,7 @@ func (s *server) sites(ctx context.Context, actor ledger.Actor, in *siteQuery) (
 }
 
 func (s *server) sitePoints(ctx context.Context, actor ledger.Actor, in *siteQuery) (*Body[site.Points], error) {
-	f, err := in.filter()
+	f, err := s.siteFilter(in)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +70,24 @@ type taggedSite struct {
 	Body SiteView
 }
 
-func (s *server) site(ctx context.Context, actor ledger.Actor, in *ByID) (*taggedSite, error) {
+// RecordQuery names a document, now or at a time.
+type RecordQuery struct {
+	ByID
+	AsOf
+}
+
+func (s *server) site(ctx context.Context, actor ledger.Actor, in *RecordQuery) (*taggedSite, error) {
+	at, err := s.moment(in.AsOf)
+	if err != nil {
+		return nil, err
+	}
+	if !at.IsZero() {
+		doc, err := s.Sites.GetAt(ctx, actor, in.ID, at)
+		if err != nil {
+			return nil, err
+		}
+		return &taggedSite{ETag: etag(doc.Revision), Body: SiteView{Doc: doc}}, nil
+	}
 	doc, may, err := s.Sites.Get(ctx, actor, in.ID)
 	if err != nil {
 		return nil, err
@@ -138,7 +157,18 @@ func (s *server) sitePhotoPut(ctx context.Context, actor ledger.Actor, in *photo
 	return document(s.Sites.AddPhoto(ctx, actor, in.ID, site.File{Name: kept.Name, Blob: kept.Blob, Type: kept.Type, Size: kept.Size}))
 }
 
-func (s *server) sitePhoto(ctx context.Context, actor ledger.Actor, in *fileRequest) (*huma.StreamResponse, error) {
+func (s *server) sitePhoto(ctx context.Context, actor ledger.Actor, in *fileQuery) (*huma.StreamResponse, error) {
+	at, err := s.moment(in.AsOf)
+	if err != nil {
+		return nil, err
+	}
+	if !at.IsZero() {
+		content, file, err := s.Sites.PhotoAt(ctx, actor, in.ID, in.Name, at)
+		if err != nil {
+			return nil, err
+		}
+		return stream(content, file.Type, file.Name), nil
+	}
 	content, file, err := s.Sites.Photo(ctx, actor, in.ID, in.Name)
 	if err != nil {
 		return nil, err

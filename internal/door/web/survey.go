@@ -23,8 +23,15 @@ type taggedSurvey struct {
 	Body SurveyView
 }
 
-func (s *server) surveys(ctx context.Context, actor ledger.Actor, in *InOrg) (*Body[Page[SurveyView]], error) {
-	docs, err := s.Surveys.List(ctx, actor, in.Org)
+func (s *server) surveys(ctx context.Context, actor ledger.Actor, in *struct {
+	InOrg
+	AsOf
+}) (*Body[Page[SurveyView]], error) {
+	at, err := s.moment(in.AsOf)
+	if err != nil {
+		return nil, err
+	}
+	docs, err := s.Surveys.ListAt(ctx, actor, in.Org, at)
 	if err != nil {
 		return nil, err
 	}

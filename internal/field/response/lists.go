@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/qanat-water/qanat/internal/base/fault"
 	"github.com/qanat-water/qanat/internal/field/form"
@@ -17,6 +18,7 @@ type Filter struct {
 	Text                                             string // in the response's name
 	Before                                           string // id of the last response of the page before
 	Limit                                            int
+	At                                               time.Time // as they stood then; zero: now
 }
 
 // Page is some responses, newest first, and the id to go on from; empty at the end.
@@ -31,7 +33,18 @@ func (s *Service) List(ctx context.Context, actor ledger.Actor, f Filter) (page 
 		f.Limit = 100
 	}
 	err = s.Ledger.Read(ctx, func(r *ledger.Reader) error {
-		where, args, err := access.Visible(r, actor, "response")
+		set, err := access.Principals(r, actor)
+		if err != nil {
+			return err
+		}
+		see := set.Visible
+		if !f.At.IsZero() {
+			if r, err = r.At(f.Org, f.At); err != nil {
+				return err
+			}
+			see = set.VisibleThen
+		}
+		where, args, err := see("response", access.See)
 		if err != nil {
 			return err
 		}
@@ -67,7 +80,7 @@ func (s *Service) List(ctx context.Context, actor ledger.Actor, f Filter) (page 
 // must not take the server down when somebody opens the list.
 func light[T any](r *ledger.Reader, noun *ledger.Noun[T], where string, args []any, strip func(*T)) ([]ledger.Doc[T], error) {
 	var ids []string
-	rows := r.Query("SELECT n.id FROM "+noun.Name+" n WHERE "+where, args...)
+	rows := r.Query("SELECT n.id FROM "+r.From(noun.Name)+" n WHERE "+where, args...)
 	for rows.Next() {
 		var id string
 		rows.Scan(&id)
@@ -142,6 +155,34 @@ func (s *Service) Get(ctx context.Context, actor ledger.Actor, responseID string
 	return shown, err
 }
 
+// GetAt reads a response as it stood at a time, with the form it was filled in with. Nothing can be done to the past.
+func (s *Service) GetAt(ctx context.Context, actor ledger.Actor, responseID string, at time.Time) (shown Shown, err error) {
+	err = s.Ledger.Read(ctx, func(r *ledger.Reader) error {
+		past, err := r.At("", at)
+		if err != nil {
+			return err
+		}
+		if shown.Doc, err = Responses.Get(past, responseID); err != nil {
+			return err
+		}
+		set, err := access.Principals(r, actor)
+		if err != nil {
+			return err
+		}
+		t, err := Thing(r, shown.Doc)
+		if err == nil {
+			err = set.RequireThen(r, access.See, t)
+		}
+		if err != nil {
+			return err
+		}
+		shown.May = map[string]bool{}
+		shown.Form, err = s.schema(r, shown.Doc.Body.Form)
+		return err
+	})
+	return shown, err
+}
+
 // possible tells whether a state allows a change, whoever makes it.
 func possible(verb access.Verb, state string) bool {
 	switch verb {
@@ -163,6 +204,19 @@ func (s *Service) File(ctx context.Context, actor ledger.Actor, responseID, name
 	if err != nil {
 		return nil, Attachment{}, err
 	}
+	return s.open(ctx, shown, name)
+}
+
+// FileAt is File of a response as it stood at a time.
+func (s *Service) FileAt(ctx context.Context, actor ledger.Actor, responseID, name string, at time.Time) (io.ReadCloser, Attachment, error) {
+	shown, err := s.GetAt(ctx, actor, responseID, at)
+	if err != nil {
+		return nil, Attachment{}, err
+	}
+	return s.open(ctx, shown, name)
+}
+
+func (s *Service) open(ctx context.Context, shown Shown, name string) (io.ReadCloser, Attachment, error) {
 	list := shown.Doc.Body.Attachments
 	for i := len(list) - 1; i >= 0; i-- {
 		if list[i].Name == name && !list[i].Missing {

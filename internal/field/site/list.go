@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/qanat-water/qanat/internal/base/fault"
 	"github.com/qanat-water/qanat/internal/ledger"
@@ -26,6 +27,7 @@ type Filter struct {
 	Sort                      string    // "name" (default), "code" or "changed"; with - before it: backwards
 	Cursor                    string    // Next of the page before
 	Limit                     int       // 50 when 0, 500 at most
+	At                        time.Time // as they stood then, in the branches of today; zero: now
 }
 
 // Page is one page of a list.
@@ -54,11 +56,23 @@ func (c *clause) sql() string { return strings.Join(c.parts, " AND ") }
 
 var likeEscape = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
-// where is the condition of a filter and of what the actor may see.
-func (f Filter) where(r *ledger.Reader, actor ledger.Actor) (*clause, error) {
-	visible, args, err := access.Visible(r, actor, "site")
+// where is the condition of a filter and of what the actor may see, over the rows
+// that the reader it gives sees: r, or one of the past.
+func (f Filter) where(r *ledger.Reader, actor ledger.Actor) (*clause, *ledger.Reader, error) {
+	set, err := access.Principals(r, actor)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	see := set.Visible
+	if !f.At.IsZero() {
+		if r, err = r.At(f.Org, f.At); err != nil {
+			return nil, nil, err
+		}
+		see = set.VisibleThen
+	}
+	visible, args, err := see("site", access.See)
+	if err != nil {
+		return nil, nil, err
 	}
 	c := &clause{parts: []string{visible}, args: args}
 	for column, value := range map[string]string{"org": f.Org, "type": f.Type, "status": f.Status} {
@@ -79,7 +93,7 @@ func (f Filter) where(r *ledger.Reader, actor ledger.Actor) (*clause, error) {
 	}
 	if f.Box != nil {
 		if len(f.Box) != 4 {
-			return nil, fault.New(fault.Invalid, "site.bbox", "A box has four numbers").At("bbox", "not four numbers", "west,south,east,north in degrees")
+			return nil, nil, fault.New(fault.Invalid, "site.bbox", "A box has four numbers").At("bbox", "not four numbers", "west,south,east,north in degrees")
 		}
 		c.and("n.lat BETWEEN ? AND ?", f.Box[1], f.Box[3])
 		if f.Box[0] <= f.Box[2] {
@@ -88,7 +102,7 @@ func (f Filter) where(r *ledger.Reader, actor ledger.Actor) (*clause, error) {
 			c.and("(n.lon >= ? OR n.lon <= ?)", f.Box[0], f.Box[2])
 		}
 	}
-	return c, nil
+	return c, r, nil
 }
 
 // cursor is where a page ended.
@@ -119,11 +133,11 @@ func (s *Service) List(ctx context.Context, actor ledger.Actor, f Filter) (Page,
 	}
 	f.Limit = min(f.Limit, maxLimit)
 	err := s.ledger.Read(ctx, func(r *ledger.Reader) error {
-		c, err := f.where(r, actor)
+		c, r, err := f.where(r, actor)
 		if err != nil {
 			return err
 		}
-		if _, err := r.Row([]any{&page.Total}, "SELECT count(*) FROM site n WHERE "+c.sql(), c.args...); err != nil {
+		if _, err := r.Row([]any{&page.Total}, "SELECT count(*) FROM "+r.From("site")+" n WHERE "+c.sql(), c.args...); err != nil {
 			return err
 		}
 		if f.Cursor != "" {
@@ -187,14 +201,14 @@ type Points struct {
 func (s *Service) Points(ctx context.Context, actor ledger.Actor, f Filter) (Points, error) {
 	var p Points
 	err := s.ledger.Read(ctx, func(r *ledger.Reader) error {
-		c, err := f.where(r, actor)
+		c, r, err := f.where(r, actor)
 		if err != nil {
 			return err
 		}
-		if _, err := r.Row([]any{&p.Unplaced}, "SELECT count(*) FROM site n WHERE n.lat IS NULL AND "+c.sql(), c.args...); err != nil {
+		if _, err := r.Row([]any{&p.Unplaced}, "SELECT count(*) FROM "+r.From("site")+" n WHERE n.lat IS NULL AND "+c.sql(), c.args...); err != nil {
 			return err
 		}
-		rows := r.Query(fmt.Sprintf("SELECT n.id, n.lon, n.lat, n.status, n.type, n.name, n.code FROM site n WHERE n.lat IS NOT NULL AND %s LIMIT %d", c.sql(), maxPoints+1), c.args...)
+		rows := r.Query(fmt.Sprintf("SELECT n.id, n.lon, n.lat, n.status, n.type, n.name, n.code FROM %s n WHERE n.lat IS NOT NULL AND %s LIMIT %d", r.From("site"), c.sql(), maxPoints+1), c.args...)
 		p = Points{IDs: []string{}, Lon: []float64{}, Lat: []float64{}, Status: []string{}, Type: []string{}, Names: []string{}, Codes: []string{}, Unplaced: p.Unplaced}
 		words := map[string]string{} // a few statuses and types for very many sites
 		for rows.Next() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/qanat-water/qanat/internal/base/fault"
 	"github.com/qanat-water/qanat/internal/ledger"
@@ -29,6 +30,19 @@ func (s *Service) Photo(ctx context.Context, actor ledger.Actor, id, name string
 	if err != nil {
 		return nil, File{}, err
 	}
+	return s.open(ctx, doc, name)
+}
+
+// PhotoAt is Photo of a site as it stood at a time.
+func (s *Service) PhotoAt(ctx context.Context, actor ledger.Actor, id, name string, at time.Time) (io.ReadCloser, File, error) {
+	doc, err := s.GetAt(ctx, actor, id, at)
+	if err != nil {
+		return nil, File{}, err
+	}
+	return s.open(ctx, doc, name)
+}
+
+func (s *Service) open(ctx context.Context, doc ledger.Doc[Site], name string) (io.ReadCloser, File, error) {
 	at := slices.IndexFunc(doc.Body.Photos, func(f File) bool { return f.Name == name })
 	if at < 0 {
 		return nil, File{}, fault.New(fault.NotFound, "site.photo", "The site has no such photo")

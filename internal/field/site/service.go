@@ -3,11 +3,13 @@ package site
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/qanat-water/qanat/internal/base/blob"
 	"github.com/qanat-water/qanat/internal/base/fault"
 	"github.com/qanat-water/qanat/internal/ledger"
 	"github.com/qanat-water/qanat/internal/people/access"
+	"github.com/qanat-water/qanat/internal/people/org"
 )
 
 // Service reads and changes sites.
@@ -66,6 +68,26 @@ func (s *Service) Get(ctx context.Context, actor ledger.Actor, id string) (ledge
 	return d, may, err
 }
 
+// GetAt reads a site as it stood at a time.
+func (s *Service) GetAt(ctx context.Context, actor ledger.Actor, id string, at time.Time) (ledger.Doc[Site], error) {
+	var d ledger.Doc[Site]
+	err := s.ledger.Read(ctx, func(r *ledger.Reader) error {
+		past, err := r.At("", at)
+		if err != nil {
+			return err
+		}
+		if d, err = Sites.Get(past, id); err != nil {
+			return err
+		}
+		set, err := access.Principals(r, actor)
+		if err != nil {
+			return err
+		}
+		return set.RequireThen(r, access.See, Thing(d))
+	})
+	return d, err
+}
+
 // GetByCode reads a site by its code.
 func (s *Service) GetByCode(ctx context.Context, actor ledger.Actor, code string) (ledger.Doc[Site], error) {
 	var d ledger.Doc[Site]
@@ -102,7 +124,7 @@ func (s *Service) create(ctx context.Context, actor ledger.Actor, organization s
 	given := body.Code != ""
 	if !given {
 		// Who may not create costs no number.
-		if err := s.ledger.Read(ctx, func(r *ledger.Reader) error { return mayCreate(r, actor, organization, body.Branch) }); err != nil {
+		if err := s.ledger.Read(ctx, func(r *ledger.Reader) error { return mayCreate(r, actor, organization, body) }); err != nil {
 			return made, err
 		}
 		fresh, err := s.codes.take(ctx, 1)
@@ -112,7 +134,7 @@ func (s *Service) create(ctx context.Context, actor ledger.Actor, organization s
 		body.Code = fresh[0]
 	}
 	err := s.ledger.Write(ctx, actor, "", func(tx *ledger.Tx) (err error) {
-		if err := mayCreate(tx.Reader, actor, organization, body.Branch); err != nil {
+		if err := mayCreate(tx.Reader, actor, organization, body); err != nil {
 			return err
 		}
 		if !given {
@@ -135,16 +157,21 @@ func (s *Service) create(ctx context.Context, actor ledger.Actor, organization s
 func (s *Service) Codes(ctx context.Context, n int) ([]string, error) { return s.codes.take(ctx, n) }
 
 // Create makes a site inside a transaction; body.Code comes from Codes. The
-// caller has asked for the right to.
+// caller has asked for the right to. A site that says no privacy gets that of the
+// organization's policy.
 func Create(tx *ledger.Tx, organization, id string, body Site) (ledger.Doc[Site], error) {
 	if body.Privacy == "" {
-		body.Privacy = Protected
+		p, err := org.PolicyOf(tx.Reader, organization)
+		if err != nil {
+			return ledger.Doc[Site]{}, err
+		}
+		body.Privacy = p.SitePrivacy
 	}
 	return Sites.Create(tx, organization, id, body)
 }
 
-func mayCreate(r *ledger.Reader, actor ledger.Actor, organization, branch string) error {
-	return access.Require(r, actor, access.Create, access.Thing{Kind: "site", Org: organization, Branch: branch})
+func mayCreate(r *ledger.Reader, actor ledger.Actor, organization string, body Site) error {
+	return access.Require(r, actor, access.Create, access.Thing{Kind: "site", Org: organization, Branch: body.Branch, Type: body.Type})
 }
 
 // Update changes a site. Its privacy and branch are for those who administer
@@ -183,6 +210,11 @@ func update(tx *ledger.Tx, id string, ifRevision int64, change func(*Site)) (led
 		if to.Privacy == "" {
 			to.Privacy = had.Privacy
 		}
+		if to.Type != had.Type { // nobody puts a site where his workspace no longer shows it
+			if err := set.Require(tx.Reader, access.Edit, Thing(ledger.Doc[Site]{ID: d.ID, Org: d.Org, Body: Site{Type: to.Type, Branch: had.Branch, Privacy: had.Privacy}})); err != nil {
+				return err
+			}
+		}
 		if to.Branch == had.Branch && to.Privacy == had.Privacy {
 			return nil
 		}
@@ -192,7 +224,7 @@ func update(tx *ledger.Tx, id string, ifRevision int64, change func(*Site)) (led
 		if to.Branch == had.Branch {
 			return nil
 		}
-		return set.Require(tx.Reader, access.Create, access.Thing{Kind: "site", Org: d.Org, Branch: to.Branch})
+		return set.Require(tx.Reader, access.Create, access.Thing{Kind: "site", Org: d.Org, Branch: to.Branch, Type: to.Type})
 	})
 }
 

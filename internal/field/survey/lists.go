@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/qanat-water/qanat/internal/ledger"
 	"github.com/qanat-water/qanat/internal/people/access"
@@ -99,8 +100,13 @@ func (s *Service) Get(ctx context.Context, actor ledger.Actor, surveyID string) 
 
 // List gives the surveys of an organization that the actor may see.
 func (s *Service) List(ctx context.Context, actor ledger.Actor, org string) (docs []ledger.Doc[Survey], err error) {
+	return s.ListAt(ctx, actor, org, time.Time{})
+}
+
+// ListAt is List as it stood at a time, unless that is zero.
+func (s *Service) ListAt(ctx context.Context, actor ledger.Actor, org string, at time.Time) (docs []ledger.Doc[Survey], err error) {
 	err = s.Ledger.Read(ctx, func(r *ledger.Reader) error {
-		docs, err = visible(r, actor, &Surveys, org, "ORDER BY n.name, n.id")
+		docs, err = visibleAt(r, actor, &Surveys, org, at, "ORDER BY n.name, n.id")
 		return err
 	})
 	return docs, err

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/qanat-water/qanat/internal/base/blob"
 	"github.com/qanat-water/qanat/internal/base/fault"
@@ -243,7 +244,23 @@ func (s *Service) requireForm(r *ledger.Reader, actor ledger.Actor, verb access.
 
 // visible lists the documents of an organization that the actor may see.
 func visible[T any](r *ledger.Reader, actor ledger.Actor, noun *ledger.Noun[T], org, rest string, args ...any) ([]ledger.Doc[T], error) {
-	where, all, err := access.Visible(r, actor, noun.Name)
+	return visibleAt(r, actor, noun, org, time.Time{}, rest, args...)
+}
+
+// visibleAt is visible at a time, unless that is zero.
+func visibleAt[T any](r *ledger.Reader, actor ledger.Actor, noun *ledger.Noun[T], org string, at time.Time, rest string, args ...any) ([]ledger.Doc[T], error) {
+	set, err := access.Principals(r, actor)
+	if err != nil {
+		return nil, err
+	}
+	see := set.Visible
+	if !at.IsZero() {
+		if r, err = r.At(org, at); err != nil {
+			return nil, err
+		}
+		see = set.VisibleThen
+	}
+	where, all, err := see(noun.Name, access.See)
 	if err != nil {
 		return nil, err
 	}
