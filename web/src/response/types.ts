@@ -20,4 +20,5 @@ export interface Quarantined { form_id?: string; version?: string; instance_id?:
 export type QuarantinedDoc = Doc<Quarantined>
 
 export const isPicture = (a: Attachment) => !a.missing && (a.type?.startsWith('image/') || /\.(jpe?g|png|webp|gif)$/i.test(a.name))
-export const fileUrl = (response: string, name: string) => `/api/v1/responses/${response}/files/${encodeURIComponent(name)}`
+/** at: the file as it stood then; empty: now. */
+export const fileUrl = (response: string, name: string, at = '') => `/api/v1/responses/${response}/files/${encodeURIComponent(name)}${at && `?at=${encodeURIComponent(at)}`}`

@@ -1,7 +1,7 @@
 import { computed } from 'vue'
 import { useRoute, useRouter } from 'vue-router'
 
-export const keys = ['q', 'type', 'status', 'branch', 'sort', 'view'] as const
+export const keys = ['q', 'type', 'status', 'branch', 'sort', 'view', 'at'] as const
 export type Filters = Record<(typeof keys)[number], string>
 
 /** The filters of the list of sites live in the address, so that a view can be sent to somebody, and Back works. */
