@@ -24,6 +24,7 @@ type group struct {
 	now     int64
 	docs    map[string]*document // as the transaction sees them; nil: there is none
 	pending []*change            // in order; the first `flushed` are in the tables
+	staged  map[string]int       // how many of pending are of each noun
 	flushed int
 	job     int  // pending[job:] belongs to the write that runs now
 	saved   bool // a savepoint stands before the running write's first row
@@ -69,7 +70,7 @@ func newGroup(l *Ledger, q *store.Q) (*group, error) {
 		return nil, err
 	}
 	return &group{
-		ledger: l, q: q, head: stored, docs: map[string]*document{},
+		ledger: l, q: q, head: stored, docs: map[string]*document{}, staged: map[string]int{},
 		now: max(l.clock.Now().UnixMilli(), stored.time), // time never runs backwards in the ledger
 	}, nil
 }
@@ -103,6 +104,7 @@ func (g *group) revert() error {
 	for i := len(g.pending) - 1; i >= g.job; i-- {
 		c := g.pending[i]
 		g.docs[c.header.doc] = c.before
+		g.staged[c.header.kind]--
 	}
 	g.pending = g.pending[:g.job]
 	if g.saved {
@@ -158,6 +160,7 @@ func (tx *Tx) stage(k Kind, before, after *document, verb Verb, reverts, through
 	c.entry = c.header.entry()
 	c.entry.ActorName, c.entry.From, c.entry.Reason, c.entry.Through = tx.Actor.Name, tx.Actor.From, tx.Reason, through
 	g.pending = append(g.pending, c)
+	g.staged[c.header.kind]++
 	g.docs[after.id] = after
 	return nil
 }

@@ -15,6 +15,8 @@ type Reader struct {
 	ledger *Ledger
 	group  *group  // nil outside a write
 	past   *past   // entries read ahead; nil: none
+	knows  bool    // seen has been asked for
+	seen   int64   // last entry of the snapshot
 	moment *moment // nil: now
 }
 

@@ -274,7 +274,7 @@ func writeChunk(tx *ledger.Tx, id string, from int, rows []pending, fresh []Prop
 	if err != nil {
 		return err
 	}
-	if err := set.Require(tx.Reader, access.Create, access.Thing{Kind: "site", Org: d.Org, Branch: d.Body.Branch}); err != nil {
+	if err := set.Require(tx.Reader, access.Create, access.Thing{Kind: "site", Org: d.Org, Branch: d.Body.Branch, Type: d.Body.Type}); err != nil {
 		return err
 	}
 	known, err := byCodes(tx.Reader, given)

@@ -51,7 +51,7 @@ type Site struct {
 	Type       string         `json:"type" doc:"key of a site type, for example water_point"`
 	Name       string         `json:"name"`
 	Branch     string         `json:"branch" doc:"the branch that manages it"`
-	Privacy    string         `json:"privacy" required:"false" enum:"public,protected,private" doc:"protected when empty"`
+	Privacy    string         `json:"privacy" required:"false" enum:"public,protected,private" doc:"when empty, that of the organization's sharing policy: protected unless it says otherwise"`
 	Location   *Location      `json:"location,omitempty"`
 	Status     string         `json:"status,omitempty" enum:",functional,partly,not_functional,unknown"`
 	Properties map[string]any `json:"properties,omitempty" doc:"by the site's type; dates as YYYY-MM-DD"`
@@ -107,10 +107,10 @@ func Thing(d ledger.Doc[Site]) access.Thing {
 	if d.Body.Name != "" {
 		name = d.Body.Name + " (" + d.Body.Code + ")"
 	}
-	return access.Thing{Kind: "site", ID: d.ID, Org: d.Org, Branch: d.Body.Branch, Privacy: d.Body.Privacy, Name: name}
+	return access.Thing{Kind: "site", ID: d.ID, Org: d.Org, Branch: d.Body.Branch, Privacy: d.Body.Privacy, Type: d.Body.Type, Name: name}
 }
 
-var _ = access.Register(&Sites, access.Columns{Branch: "branch", Word: "privacy"}, func(_ *ledger.Reader, d ledger.Doc[Site]) (access.Thing, error) {
+var _ = access.Register(&Sites, access.Columns{Branch: "branch", Word: "privacy", Type: "type"}, func(_ *ledger.Reader, d ledger.Doc[Site]) (access.Thing, error) {
 	return Thing(d), nil
 })
 

@@ -58,6 +58,7 @@ type Thing struct {
 	Privacy string // a site's privacy
 	State   string // a response's or deployment's state; a thing has a privacy or a state, not both
 	Owner   string // the person whose own it is: a response's enumerator
+	Type    string // a site's type, for workspaces
 	Holders []Holder
 	Parent  *Thing // deployment -> survey, response -> deployment
 	Name    string // for explanations
@@ -105,25 +106,22 @@ func Require(r *ledger.Reader, actor ledger.Actor, verb Verb, t Thing) error {
 // Require is the function of that name for an actor whose principals are known:
 // for many questions in one snapshot.
 func (s *Set) Require(r *ledger.Reader, verb Verb, t Thing) error {
-	held, err := s.own(r, t) // what needs no look at grants; often it is enough
-	if err != nil {
-		return err
-	}
-	if s.allows(held, verb, t) != nil {
-		return nil
-	}
-	if held, err = s.roles(r, t); err != nil {
-		return err
-	}
-	if s.allows(held, verb, t) != nil {
-		return nil
-	}
-	kind := strings.ReplaceAll(t.Kind, "_", " ")
-	seen := s.allows(held, See, t) != nil
-	if t.ID == "" && !seen { // to be made: who sees the place learns that it is not for them
-		for _, m := range s.memberships {
-			seen = seen || m.org == t.Org && t.Org != ""
+	held := s.room[:0]
+	var err error
+	for _, all := range []bool{false, true} { // what needs no look at grants is often enough
+		if held, err = s.gather(r, held[:0], &t, all); err != nil {
+			return err
 		}
+		if s.able(held, verb, &t) {
+			s.room = held
+			return nil
+		}
+	}
+	s.room = held
+	kind := strings.ReplaceAll(t.Kind, "_", " ")
+	seen := s.able(held, See, &t)
+	if t.ID == "" && !seen { // to be made: who sees the place learns that it is not for them
+		seen = t.Org != "" && s.belongs(t.Org)
 	}
 	if !seen {
 		return fault.New(fault.NotFound, t.Kind+".missing", "There is no such "+kind)
@@ -170,10 +168,14 @@ func (s *Set) Decide(r *ledger.Reader, verb Verb, t Thing) (Decision, error) {
 		d.Why = append(d.Why, fmt.Sprintf("%s, but %s may not %s it%s", why, h.role, verb, when(t)))
 	}
 	switch {
-	case s.Person == "" && s.Device == "":
+	case s.principal == "" && s.Device == "":
 		d.Why = append(d.Why, "the actor is nobody that this server knows as active")
-	case s.limit != nil && !s.limit[verb]:
+	case s.Token != "" && !s.scoped(t.Kind, verb):
+		d.Why = append(d.Why, fmt.Sprintf("the scope of the token does not let it %s any %s", verb, strings.ReplaceAll(t.Kind, "_", " ")))
+	case !s.scoped(t.Kind, verb):
 		d.Why = append(d.Why, fmt.Sprintf("a phone may only send in and see, not %s", verb))
+	case s.hidden(&t):
+		d.Why = append(d.Why, "the workspace of the actor does not show this "+t.title())
 	case len(held) == 0:
 		d.Why = append(d.Why, "no membership, grant or list reaches this "+t.title())
 	}
@@ -192,15 +194,37 @@ func (s *Set) allows(held []heldRole, verb Verb, t Thing) []heldRole {
 	if s.System {
 		return []heldRole{{role: "system"}}
 	}
-	if s.limit != nil && !s.limit[verb] {
+	if s.narrowed(verb, &t) {
 		return nil
 	}
 	var by []heldRole
-	word := t.word()
+	roles, word := allowed(t.Kind, verb), t.word()
 	for _, h := range held {
-		if h.may(t.Kind, word, verb) {
+		if roles.include(h.role, word) {
 			by = append(by, h)
 		}
 	}
 	return by
+}
+
+// able is allows without the reasons.
+func (s *Set) able(held []heldRole, verb Verb, t *Thing) bool {
+	if s.System {
+		return true
+	}
+	if s.narrowed(verb, t) {
+		return false
+	}
+	roles, word := allowed(t.Kind, verb), t.word()
+	for i := range held {
+		if roles.include(held[i].role, word) {
+			return true
+		}
+	}
+	return false
+}
+
+// narrowed tells whether a token's or phone's limit or a workspace is against it, whatever the actor holds.
+func (s *Set) narrowed(verb Verb, t *Thing) bool {
+	return !s.scoped(t.Kind, verb) || s.hidden(t)
 }

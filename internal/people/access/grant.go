@@ -11,7 +11,7 @@ import (
 // Grant gives a principal a role on a thing.
 type Grant struct {
 	Thing     string `json:"thing" doc:"kind:id, for example site:0192…"`
-	Principal string `json:"principal" doc:"person:<id>, team:<id>, branch:<id>, group:<branch>/admins, or everyone"`
+	Principal string `json:"principal" doc:"person:<id>, team:<id>, branch:<id>, group:<branch>/admins, token:<id>, or everyone"`
 	Role      string `json:"role" doc:"a role of the thing's kind: for a site view, edit or admin"`
 }
 
@@ -43,8 +43,26 @@ var Grants = ledger.Noun[Grant]{
 			return fault.New(fault.Invalid, "access_grant.fixed", "A grant is given or taken back, not changed").
 				WithMend("Take it back and give another")
 		}
-		return after.Body.check()
+		if err := after.Body.check(); err != nil || before != nil {
+			return err
+		}
+		return after.Body.preset(tx)
 	},
+}
+
+// preset refuses a role that the workspace of the giver does not offer; here and
+// not only in Give, because an undo gives too.
+func (g Grant) preset(tx *ledger.Tx) error {
+	s, err := Principals(tx.Reader, tx.Actor)
+	if err != nil || len(s.locks) == 0 {
+		return err
+	}
+	t, err := g.target(tx.Reader)
+	if err != nil || s.mayGive(g.Role, &t) {
+		return err
+	}
+	return fault.Newf(fault.Denied, "access_grant.preset", "Your workspace does not let you give the role %s", g.Role).
+		At("/role", "not offered by your workspace", "Choose one that your workspace offers, or ask an admin")
 }
 
 func (g Grant) check() error {
@@ -60,7 +78,7 @@ func (g Grant) check() error {
 	}
 	if !ValidPrincipal(g.Principal) {
 		return fault.Newf(fault.Invalid, "access_grant.principal", "%.80q names nobody", g.Principal).
-			At("/principal", "not a principal", "person:<id>, team:<id>, branch:<id>, group:<branch>/admins|managers|viewers|members, or everyone")
+			At("/principal", "not a principal", "person:<id>, team:<id>, branch:<id>, group:<branch>/admins|managers|viewers|members, token:<id>, or everyone")
 	}
 	return nil
 }
@@ -74,7 +92,7 @@ func ValidPrincipal(p string) bool {
 	switch kind {
 	case "everyone":
 		return p == "everyone"
-	case "person", "team", "branch":
+	case "person", "team", "branch", "token":
 		return rest != "" && !strings.ContainsAny(rest, "/:")
 	case "group":
 		branch, group, _ := strings.Cut(rest, "/")

@@ -17,6 +17,7 @@ type Columns struct {
 	Branch string // column with the managing branch
 	Word   string // column with the privacy or state
 	Owner  string // column with the person whose own it is
+	Type   string // column with the type, for workspaces
 	// Parents gives the column with the id of the parent of each kind, for all
 	// kinds that rules name as kind.role: {"survey": "survey", "deployment": "deployment"}.
 	Parents map[string]string
@@ -79,6 +80,7 @@ func Register[T any](noun *ledger.Noun[T], columns Columns, thing func(r *ledger
 	for _, row := range more {
 		rules.byKind[row.Kind] = append(rules.byKind[row.Kind], row)
 	}
+	compile()
 	return true
 }
 

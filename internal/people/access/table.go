@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // Rule is one row of the table: who, on which kind of thing, in which states,
@@ -101,6 +102,9 @@ var table = []Rule{
 	{"membership", who("viewers", "managers"), always, may(See)},
 	{"membership", who("admins"), always, may(See, Create, Edit, Delete)},
 	{"invitation", who("admins"), always, may(See, Create, Edit, Delete)},
+	{"join_code", who("admins"), always, may(See, Create, Edit, Delete)},
+	{"join_request", who("own"), always, may(See)},
+	{"join_request", who("admins"), always, may(See, Create, Edit, Delete)},
 	{"policy", who("people"), always, may(See)},
 	{"policy", who("admins"), always, may(Create, Edit, Delete)},
 	{"workspace", who("admins"), always, may(See, Create, Edit, Delete)},
@@ -119,6 +123,9 @@ var table = []Rule{
 // reaching are the standing groups whose rights reach down the tree.
 var reaching = []string{"admins", "managers", "viewers"}
 
+// standing are the standing groups of a branch.
+var standing = []string{"admins", "managers", "viewers", "members"}
+
 var derived = []string{"admins", "managers", "viewers", "members", "everyone", "people", "own", "self"}
 
 // roles that documents give by their own rules, never by a grant.
@@ -129,12 +136,59 @@ var rules struct {
 	byKind map[string][]Rule
 }
 
+// roleSet is the roles that may do something: in which states, or always.
+type roleSet map[string][]string
+
+func (r roleSet) include(role, word string) bool {
+	when, may := r[role]
+	return may && (when == nil || slices.Contains(when, word))
+}
+
+// compiled is the table turned round, for quick answers.
+type compiled struct {
+	may    map[string]map[Verb]roleSet // kind -> verb -> roles
+	byName map[[2]string]string        // (kind, role) -> "kind.role"
+}
+
+var parentRoles atomic.Pointer[compiled]
+
 func init() {
 	rules.byKind = map[string][]Rule{}
 	for _, r := range table {
 		rules.byKind[r.Kind] = append(rules.byKind[r.Kind], r)
 	}
+	compile()
 }
+
+// compile is called with rules locked whenever a row was added.
+func compile() {
+	c := &compiled{may: map[string]map[Verb]roleSet{}, byName: map[[2]string]string{}}
+	for kind, rows := range rules.byKind {
+		of := map[Verb]roleSet{}
+		c.may[kind] = of
+		for _, row := range rows {
+			for _, verb := range row.May {
+				if of[verb] == nil {
+					of[verb] = roleSet{}
+				}
+				for _, role := range row.Who {
+					if parent, name, is := strings.Cut(role, "."); is {
+						c.byName[[2]string{parent, name}] = role
+					}
+					when, known := of[verb][role]
+					if len(row.When) == 0 || known && when == nil {
+						of[verb][role] = nil
+						continue
+					}
+					of[verb][role] = append(when[:len(when):len(when)], row.When...)
+				}
+			}
+		}
+	}
+	parentRoles.Store(c)
+}
+
+func allowed(kind string, verb Verb) roleSet { return parentRoles.Load().may[kind][verb] }
 
 // RulesOf gives the rows of the table for a kind, for the page that shows them.
 func RulesOf(kind string) []Rule {
@@ -159,11 +213,5 @@ func GrantRoles(kind string) []string {
 
 // may tells whether the held role allows a verb on a kind in a state.
 func (h heldRole) may(kind, word string, verb Verb) bool {
-	for _, r := range RulesOf(kind) {
-		if slices.Contains(r.May, verb) && slices.Contains(r.Who, h.role) &&
-			(len(r.When) == 0 || slices.Contains(r.When, word)) {
-			return true
-		}
-	}
-	return false
+	return allowed(kind, verb).include(h.role, word)
 }
