@@ -61,6 +61,11 @@ func (s *server) routes() {
 	as(s, "POST /grants", "Give a right on one thing", s.grantCreate)
 	as(s, "DELETE /grants/{id}", "Take a grant back", s.grantDelete)
 
+	as(s, "GET /organizations/{id}/tokens", "Its service tokens, with their last use", s.tokenList)
+	as(s, "POST /tokens", "Make a service token; it is shown once", s.tokenCreate)
+	as(s, "POST /tokens/{id}/revoke", "End a service token for good", s.tokenRevoke)
+	as(s, "GET /tokens/scopes", "What a service token can be narrowed to", s.tokenScopes)
+
 	as(s, "GET /site-types", "Types of sites with their properties", s.siteTypes)
 	as(s, "GET /sites", "Sites that I may see", s.sites)
 	as(s, "GET /sites/points", "Their positions, for a map", s.sitePoints)

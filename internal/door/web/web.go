@@ -3,7 +3,7 @@
 //
 // It guarantees that every request has limits on size, time and rate, that its
 // shape is checked against the schema before any code of ours sees it, that who
-// acts is known from a session cookie and passed on as an actor, and that every
+// acts is known from a session cookie or a service token and passed on as an actor, and that every
 // error leaves as an RFC 9457 problem that names place and mend and nothing
 // internal. A request that changes something must come from our own pages
 // (Sec-Fetch-Site, Origin) or from no browser at all.
@@ -87,6 +87,7 @@ type server struct {
 	origins *http.CrossOriginProtection
 	exports *guard.Slots // archives under way
 	uploads *guard.Slots // large bodies on their way in
+	tokens  *guard.Rate  // requests of each service token
 	revoked revocations
 }
 
@@ -100,6 +101,7 @@ func newServer(h House) (*server, *http.ServeMux) {
 	s := &server{
 		House: h, origins: http.NewCrossOriginProtection(), exports: guard.NewSlots(maxExports, maxExportsOfOne),
 		uploads: guard.NewSlots(maxUploads, maxUploadsOfOne),
+		tokens:  guard.NewRate(tokenPerSecond, tokenBurst, maxKeys),
 		rate:    guard.NewRate(perSecond, burst, maxKeys), claims: guard.NewRate(claimRate, claimBurst, maxKeys),
 	}
 	mux := http.NewServeMux()
@@ -153,6 +155,7 @@ const (
 	requestKey
 	hostKey
 	actorKey
+	bearerKey
 )
 
 // guarded is what every request goes through: limits, origin, who, one log line.
@@ -201,6 +204,9 @@ func (s *server) guarded(next http.Handler) http.Handler {
 		if c, err := r.Cookie(cookieName); err == nil {
 			ctx = context.WithValue(ctx, tokenKey, c.Value)
 		}
+		if text, ok := bearer(r); ok {
+			ctx = context.WithValue(ctx, bearerKey, text)
+		}
 		inner := r.WithContext(ctx)
 		next.ServeHTTP(w, inner)
 		r.Pattern = inner.Pattern
@@ -246,9 +252,13 @@ func tokenOf(ctx context.Context) string {
 	return t
 }
 
-// actor is who acts: nobody without a session that has shown its second factor.
+// actor is who acts: nobody without a session that has shown its second factor, or
+// a service token.
 func (s *server) actor(ctx context.Context) (ledger.Actor, error) {
 	token := tokenOf(ctx)
+	if text, ok := ctx.Value(bearerKey).(string); ok {
+		return s.program(ctx, text, token)
+	}
 	if token == "" {
 		return ledger.Actor{}, fault.New(fault.Unauthenticated, "session.none", "You are not signed in").WithMend("Sign in")
 	}

@@ -109,7 +109,7 @@ var Sessions = ledger.Noun[Session]{
 
 // Nouns are the nouns of this package, for ledger.Config.
 func Nouns() []ledger.Kind {
-	return []ledger.Kind{&Accounts, &Credentials, &Sessions, &Events, &ServiceTokens}
+	return []ledger.Kind{&Accounts, &Credentials, &Sessions, &Events, &ServiceTokens, &TokenUses}
 }
 
 var _ = access.Register(&Accounts, access.Columns{Owner: "id"}, func(_ *ledger.Reader, d ledger.Doc[Account]) (access.Thing, error) {
@@ -181,8 +181,9 @@ type Service struct {
 	server string
 	hasher *hasher
 	used   *lastUse
+	uses   uses // of service tokens
 
-	passwords, codes, reports *Throttle
+	passwords, codes, reports, tokens *Throttle
 }
 
 // New makes the service.
@@ -195,6 +196,7 @@ func New(c Config) *Service {
 		used:      newLastUse(c.Ledger.Now()),
 		passwords: NewThrottle(c.Ledger.Now, passwordLimits),
 		codes:     NewThrottle(c.Ledger.Now, codeLimits),
+		tokens:    NewThrottle(c.Ledger.Now, Limits{From: Rate{20, 10 * time.Second}}),
 		reports:   NewThrottle(c.Ledger.Now, Limits{From: Rate{20, 10 * time.Second}}),
 	}
 }
