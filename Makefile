@@ -14,8 +14,8 @@ help: ## what there is
 run: build ## the demo: a living district, portal on https://localhost:8443
 	./bin/qanat demo
 
-build: web/dist.stamp ## the portal and the binary, bin/qanat
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/qanat ./cmd/qanat
+build: web/dist.stamp ## the portal and the binaries, bin/qanat and bin/qanat-check
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/qanat ./cmd/qanat-check
 
 test: web/dist.stamp tools test-web test-go test-browser ## everything: both engines, hostile input, real clients, the browser
 

@@ -44,6 +44,7 @@ var friends = map[string][]string{
 	"internal/people/org":              {"internal/people/access", "internal/people/account"},
 	"internal/people/activity":         {"internal/people/access"},
 	"internal/people/peopletest":       {"internal/people/"},
+	"internal/people/server":           {"internal/people/access", "internal/people/account", "internal/people/org"},
 	"internal/field/survey":            {"internal/field/form"},
 	"internal/field/response":          {"internal/field/form", "internal/field/survey"},
 	"internal/fleet/device":            {"internal/fleet/ca", "internal/fleet/reading", "internal/fleet/refusal"},
@@ -86,6 +87,31 @@ func TestImportsGoDownstairs(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestTheCheckerStandsAlone keeps qanat-check apart from what it checks, and small
+// enough to be read by whoever relies on it.
+func TestTheCheckerStandsAlone(t *testing.T) {
+	sources := 0
+	eachFile(t, func(path string, file *ast.File) {
+		if filepath.ToSlash(filepath.Dir(path)) != "cmd/qanat-check" {
+			return
+		}
+		sources++
+		for _, spec := range file.Imports {
+			name, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			host, _, _ := strings.Cut(name, "/")
+			if name != "golang.org/x/mod/sumdb/note" && name != "golang.org/x/mod/sumdb/tlog" && strings.Contains(host, ".") {
+				t.Errorf("%s imports %s: qanat-check uses Go's library, sumdb/note and sumdb/tlog, and nothing of ours", path, name)
+			}
+		}
+	})
+	if sources == 0 {
+		t.Error("cmd/qanat-check is not there")
+	}
 }
 
 func friend(from, to string) bool {
