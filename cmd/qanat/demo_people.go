@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/qanat-water/qanat/internal/ledger"
+	"github.com/qanat-water/qanat/internal/people/access"
 	"github.com/qanat-water/qanat/internal/people/account"
 	"github.com/qanat-water/qanat/internal/people/org"
 )
@@ -57,6 +58,12 @@ func (d *demo) organize(ctx context.Context) error {
 		}
 	}
 	if _, err := d.people.Join(ctx, system, org.Membership{Person: m.People["thokozani"], Branch: organization, Group: org.Admins}); err != nil {
+		return err
+	}
+	if err := d.ledger.Write(ctx, system, "server administrator of the demo", func(tx *ledger.Tx) error {
+		_, err := access.Grants.Create(tx, "", "", access.OperatorGrant(m.People["thokozani"]))
+		return err
+	}); err != nil {
 		return err
 	}
 	admin := d.person("thokozani")

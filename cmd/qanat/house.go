@@ -29,6 +29,7 @@ import (
 	"github.com/qanat-water/qanat/internal/people/account"
 	"github.com/qanat-water/qanat/internal/people/activity"
 	"github.com/qanat-water/qanat/internal/people/org"
+	"github.com/qanat-water/qanat/internal/people/server"
 )
 
 // where says where a server's data is: flags that most commands share.
@@ -56,13 +57,14 @@ type house struct {
 	refusals  *refusal.Book
 	devices   *device.Devices
 	archive   *export.Service
+	server    *server.Service
 	close     []func()
 }
 
 func nouns() []ledger.Kind {
 	var all []ledger.Kind
 	for _, some := range [][]ledger.Kind{
-		account.Nouns(), org.Nouns(), {&access.Grants}, site.Nouns(), survey.Nouns(), response.Nouns(), {ca.Noun, device.Noun, &export.Downloads},
+		account.Nouns(), org.Nouns(), {&access.Grants}, activity.Nouns(), server.Nouns(), site.Nouns(), survey.Nouns(), response.Nouns(), {ca.Noun, device.Noun, &export.Downloads},
 	} {
 		all = append(all, some...)
 	}
@@ -151,6 +153,7 @@ func openHouse(ctx context.Context, w where, name string, log *slog.Logger) (h *
 	h.close = append(h.close, h.readings.Close)
 	h.devices = device.Open(device.Config{Ledger: h.ledger, Vault: h.vault, CA: h.ca, Readings: h.readings, Refusals: h.refusals, Log: log})
 	h.close = append(h.close, h.devices.Close)
+	h.server = &server.Service{Ledger: h.ledger, Accounts: h.accounts}
 	h.archive = &export.Service{Ledger: h.ledger, Blobs: h.blobs, Readings: h.readings}
 	return h, nil
 }
@@ -169,6 +172,22 @@ func (h *house) jobs(ctx context.Context, log *slog.Logger) {
 		logged(log, "sweep sessions", err)
 		select {
 		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// visits ends break-glass visits whose time is over, until ctx ends. The first
+// look is before anything is served.
+func (h *house) visits(ctx context.Context, log *slog.Logger) {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			_, err := h.server.Sweep(ctx)
+			logged(log, "end break-glass", err)
 		case <-ctx.Done():
 			return
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/qanat-water/qanat/internal/base/fault"
 	"github.com/qanat-water/qanat/internal/base/vault"
 	"github.com/qanat-water/qanat/internal/ledger"
+	"github.com/qanat-water/qanat/internal/people/org"
 )
 
 type initCommand struct {
@@ -35,8 +36,9 @@ func (c *initCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer h.Close()
-	organization, token, err := h.people.Bootstrap(ctx, ledger.System("qanat init"), c.Organization, c.Admin, c.Email)
-	if err != nil {
+	first := org.NewFounding(c.Organization, c.Admin, c.Email)
+	first.Operator = true
+	if err := h.ledger.Write(ctx, ledger.System("qanat init"), "organization made", first.Make); err != nil {
 		return err
 	}
 	fmt.Printf(`A new server stands in %s.
@@ -49,7 +51,8 @@ func (c *initCommand) Run(ctx context.Context) error {
 
 Start it:         qanat serve --data %s
 First sign-in:    %s/welcome#%s
-                  This link works once, for %s.
-`, c.Data, c.keyFile(), h.ledger.VerifierKey(), c.Organization, organization, c.Data, c.URL, token.Text, c.Email)
+                  This link works once, for %s, who becomes an admin of the
+                  organization and a server administrator.
+`, c.Data, c.keyFile(), h.ledger.VerifierKey(), c.Organization, first.Organization, c.Data, c.URL, first.Token.Text, c.Email)
 	return nil
 }

@@ -28,7 +28,7 @@ type commands struct {
 	Demo    demoCommand    `cmd:"" help:"Run a server with a living district of water points, simulated phones and devices."`
 	Verify  verifyCommand  `cmd:"" help:"Check every entry, document, index and file, and name what is wrong."`
 	Export  exportCommand  `cmd:"" help:"Write everything of an organization, history included, into one archive."`
-	Link    linkCommand    `cmd:"" name:"sign-in-link" help:"Make a one-time sign-in link for somebody who lost the password or the second factor."`
+	Admin   adminCommand   `cmd:"" help:"Administer the server: accounts, organizations, server administrators, break-glass. Works while it runs, too."`
 	Openapi openapiCommand `cmd:"" hidden:"" help:"Print the description of the API."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }

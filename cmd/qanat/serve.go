@@ -67,6 +67,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	working, stop := context.WithCancel(ctx)
 	var work sync.WaitGroup
 	work.Go(func() { h.jobs(working, log) })
+	work.Go(func() { h.visits(working, log) })
 	defer work.Wait()
 	defer stop()
 	return doors.run(ctx)
@@ -85,10 +86,13 @@ func (c *serveCommand) configured() (config, error) {
 
 // doors are the open doors of a house.
 type doors struct {
-	web, mqtt net.Listener
-	server    *http.Server
-	devices   *mqtt.Door
-	log       *slog.Logger
+	web, mqtt         net.Listener
+	server            *http.Server
+	devices           *mqtt.Door
+	admin             net.Listener // for qanat admin, of the same user
+	adminAPI          *http.Server
+	deviceCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	log               *slog.Logger
 }
 
 // openDoors listens; nothing is answered before run.
@@ -102,13 +106,21 @@ func (h *house) openDoors(ctx context.Context, conf config, data string, log *sl
 	if err != nil {
 		return nil, err
 	}
-	d := &doors{log: log}
+	if _, err := h.server.Sweep(ctx); err != nil { // nobody comes in by a visit that is over
+		return nil, err
+	}
+	d := &doors{log: log, deviceCertificate: certificates.GetCertificate}
 	if d.web, err = net.Listen("tcp", conf.Listen); err != nil {
 		return nil, fmt.Errorf("HTTPS door: %w", err)
 	}
 	if d.mqtt, err = net.Listen("tcp", conf.MQTT); err != nil {
 		return nil, errors.Join(fmt.Errorf("device door: %w", err), d.web.Close())
 	}
+	if d.admin, err = openAdmin(data); err != nil {
+		return nil, errors.Join(err, d.web.Close(), d.mqtt.Close())
+	}
+	d.adminAPI = h.adminServer(log)
+	h.facts(data, conf, d)
 	d.devices = mqtt.New(mqtt.Config{Devices: h.devices, Readings: h.readings, Refusals: h.refusals, Certificate: certificates.GetCertificate, Log: log})
 	d.server = &http.Server{
 		Handler:           h.handler(conf, d, log),
@@ -125,7 +137,7 @@ func (h *house) handler(conf config, d *doors, log *slog.Logger) http.Handler {
 	api := web.Handler(web.House{
 		Name: conf.Name, Version: versionText(), PublicURL: conf.URL, MQTT: d.deviceAddress(conf),
 		Ledger: h.ledger, Blobs: h.blobs, Accounts: h.accounts, People: h.people, Sites: h.sites, Surveys: h.surveys, Responses: h.responses,
-		Devices: h.devices, Activity: h.activity, Archive: h.archive, Log: log,
+		Devices: h.devices, Activity: h.activity, Archive: h.archive, Server: h.server, Log: log,
 		Connected: func(device string) bool { _, connected := d.devices.Connected(device); return connected },
 		Collect: func(base, token, organization string) (string, string, error) {
 			address := base + openrosa.Prefix + token + "/projects/" + organization
@@ -168,7 +180,8 @@ func (d *doors) url(conf config) string {
 
 // run answers until ctx ends, then lets requests under way finish.
 func (d *doors) run(ctx context.Context) error {
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
+	go func() { failed <- d.adminAPI.Serve(d.admin) }()
 	go func() { failed <- d.devices.Serve(d.mqtt) }()
 	go func() {
 		failed <- d.server.Serve(tls.NewListener(guard.Listener(d.web, connections, connectionsOfOne), d.server.TLSConfig))
@@ -182,6 +195,9 @@ func (d *doors) run(ctx context.Context) error {
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbyeTime)
 	defer cancel()
 	d.devices.Close()
+	if e := d.adminAPI.Shutdown(late); e != nil {
+		d.log.Warn("qanat admin was cut off", "error", e)
+	}
 	if e := d.server.Shutdown(late); e != nil {
 		e = errors.Join(e, d.server.Close())
 		d.log.Warn("some requests were cut off", "error", e)

@@ -41,6 +41,7 @@ import (
 	"github.com/qanat-water/qanat/internal/people/account"
 	"github.com/qanat-water/qanat/internal/people/activity"
 	"github.com/qanat-water/qanat/internal/people/org"
+	admin "github.com/qanat-water/qanat/internal/people/server"
 )
 
 // Limits of a request. Uploads (imports, forms) have their own, in the route table.
@@ -73,6 +74,7 @@ type House struct {
 	Devices   *device.Devices
 	Activity  *activity.Service
 	Archive   *export.Service
+	Server    *admin.Service
 	Connected func(device string) bool // does a device have a live session
 	// Collect gives the address that a phone's form app is set up with, and its settings as a QR code.
 	Collect func(base, token, org string) (address, qr string, err error)
@@ -81,14 +83,16 @@ type House struct {
 
 type server struct {
 	House
-	api     huma.API
-	rate    *guard.Rate
-	claims  *guard.Rate
-	origins *http.CrossOriginProtection
-	exports *guard.Slots // archives under way
-	uploads *guard.Slots // large bodies on their way in
-	tokens  *guard.Rate  // requests of each service token
-	revoked revocations
+	api      huma.API
+	rate     *guard.Rate
+	claims   *guard.Rate
+	origins  *http.CrossOriginProtection
+	exports  *guard.Slots // archives under way
+	uploads  *guard.Slots // large bodies on their way in
+	previews *guard.Slots // changes of rights that are tried out
+	finds    *guard.Rate  // of principals by name, by person
+	tokens   *guard.Rate  // requests of each service token
+	revoked  revocations
 }
 
 // Handler serves /api/.
@@ -100,9 +104,10 @@ func Handler(h House) http.Handler {
 func newServer(h House) (*server, *http.ServeMux) {
 	s := &server{
 		House: h, origins: http.NewCrossOriginProtection(), exports: guard.NewSlots(maxExports, maxExportsOfOne),
-		uploads: guard.NewSlots(maxUploads, maxUploadsOfOne),
-		tokens:  guard.NewRate(tokenPerSecond, tokenBurst, maxKeys),
-		rate:    guard.NewRate(perSecond, burst, maxKeys), claims: guard.NewRate(claimRate, claimBurst, maxKeys),
+		uploads: guard.NewSlots(maxUploads, maxUploadsOfOne), previews: guard.NewSlots(maxPreviews, maxPreviewsOfOne),
+		finds:  guard.NewRate(findRate, findBurst, maxKeys),
+		tokens: guard.NewRate(tokenPerSecond, tokenBurst, maxKeys),
+		rate:   guard.NewRate(perSecond, burst, maxKeys), claims: guard.NewRate(claimRate, claimBurst, maxKeys),
 	}
 	mux := http.NewServeMux()
 	s.api = newAPI(mux, h.Version)

@@ -101,6 +101,7 @@ func (s *Service) Open(ctx context.Context, actor ledger.Actor, organization str
 		open = []ledger.Doc[Invitation]{}
 		for _, i := range all {
 			if i.Body.Used.IsZero() && s.ledger.Now().Before(i.Body.Expires) {
+				i.Body.Post = s.settled(i.Body.Post)
 				open = append(open, i)
 			}
 		}
@@ -156,31 +157,35 @@ func (s *Service) Look(ctx context.Context, token string) (Welcome, error) {
 		if err != nil {
 			return err
 		}
-		w = Welcome{Group: i.Body.Group, Name: i.Body.Name, Email: i.Body.Email, Expires: i.Body.Expires, Link: i.Body.Account != ""}
-		for at := i.Body.Branch; at != ""; {
-			b, err := Branches.Get(r, at)
-			if err != nil {
-				return badToken() // its place is gone
-			}
-			if w.Branch == "" {
-				w.Branch = b.Body.Name
-			} else {
-				w.Branch = b.Body.Name + " > " + w.Branch
-			}
-			w.Organization, at = b.Body.Name, b.Body.Parent
-		}
-		if team, is := strings.CutPrefix(w.Group, "team:"); is {
-			t, err := Teams.Get(r, team)
-			if err != nil {
-				return badToken()
-			}
-			w.Group = t.Body.Name
+		if w, err = welcome(r, i); err != nil {
+			return err
 		}
 		_, w.Existing, err = account.ByEmail(r, i.Body.Email)
 		w.Existing = w.Existing || w.Link
 		return err
 	})
 	return w, err
+}
+
+// welcome says what an invitation is for.
+func welcome(r *ledger.Reader, i ledger.Doc[Invitation]) (Welcome, error) {
+	w := Welcome{Group: i.Body.Group, Name: i.Body.Name, Email: i.Body.Email, Expires: i.Body.Expires, Link: i.Body.Account != ""}
+	names, err := PathOf(r, i.Body.Branch)
+	if err != nil {
+		return w, err
+	}
+	if len(names) == 0 {
+		return w, badToken() // its place is gone
+	}
+	w.Organization, w.Branch = names[0], strings.Join(names, " > ")
+	if team, is := strings.CutPrefix(w.Group, "team:"); is {
+		t, err := Teams.Get(r, team)
+		if err != nil {
+			return w, badToken()
+		}
+		w.Group = t.Body.Name
+	}
+	return w, nil
 }
 
 // Answer is what somebody says who accepts an invitation. A sign-in link needs
@@ -304,8 +309,18 @@ func stillMeant(tx *ledger.Tx, i ledger.Doc[Invitation]) error {
 func enter(tx *ledger.Tx, i ledger.Doc[Invitation], who string) error {
 	var one int
 	in, err := tx.Row([]any{&one}, "SELECT 1 FROM membership WHERE person = $1 AND branch = $2 AND standing = $3", who, i.Body.Branch, i.Body.Group)
-	if err != nil || in {
+	if err != nil {
 		return err
+	}
+	if operates, err := access.IsOperator(tx.Reader, who); err != nil {
+		return err
+	} else if i.Body.Operator && !operates {
+		if _, err := access.Grants.Create(tx, "", "", access.OperatorGrant(who)); err != nil {
+			return err
+		}
+	}
+	if in {
+		return nil
 	}
 	_, err = Memberships.Create(tx, i.Org, "", Membership{Person: who, Branch: i.Body.Branch, Group: i.Body.Group})
 	return err

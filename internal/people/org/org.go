@@ -64,6 +64,8 @@ type Membership struct {
 	Person string `json:"person" doc:"id of the account"`
 	Branch string `json:"branch"`
 	Group  string `json:"group" doc:"admins, managers, viewers, members, or team:<id>"`
+	// Until ends it by itself: a server administrator's visit under break-glass.
+	Until time.Time `json:"until,omitzero" doc:"ends then: a server administrator's visit under break-glass"`
 }
 
 // Invitation is a one-time link: into a group of a branch, or, with an account
@@ -77,8 +79,11 @@ type Invitation struct {
 	Token   string    `json:"token" doc:"SHA-256 of the token"`
 	Expires time.Time `json:"expires"`
 	By      string    `json:"by,omitempty" doc:"account that invited"`
-	Used    time.Time `json:"used,omitzero"`
-	UsedBy  string    `json:"used_by,omitempty"`
+	// Operator makes the person a server administrator as well: the first one of a new server.
+	Operator bool      `json:"operator,omitempty"`
+	Used     time.Time `json:"used,omitzero"`
+	UsedBy   string    `json:"used_by,omitempty"`
+	Post     *Post     `json:"post,omitempty" doc:"the mail with its link, when it goes by mail"`
 }
 
 // Branches is the noun of branches.
@@ -111,11 +116,11 @@ var Teams = ledger.Noun[Team]{
 var Memberships = ledger.Noun[Membership]{
 	Name: "membership",
 	Table: &ledger.Table[Membership]{
-		Columns: []ledger.Column{{Name: "person", Type: ledger.Text}, {Name: "branch", Type: ledger.Text}, {Name: "standing", Type: ledger.Text}},
+		Columns: []ledger.Column{{Name: "person", Type: ledger.Text}, {Name: "branch", Type: ledger.Text}, {Name: "standing", Type: ledger.Text}, {Name: "until", Type: ledger.Integer}},
 		Unique:  [][]string{{"person", "branch", "standing"}},
-		Indexes: [][]string{{"branch", "standing"}, {"org"}},
+		Indexes: [][]string{{"branch", "standing"}, {"org"}, {"until"}},
 		Row: func(d ledger.Doc[Membership]) []any {
-			return []any{d.Body.Person, d.Body.Branch, d.Body.Group}
+			return []any{d.Body.Person, d.Body.Branch, d.Body.Group, untilMillis(d.Body.Until)}
 		},
 	},
 }
@@ -135,11 +140,12 @@ func init() { // here, because the rules read the nouns that they are rules of
 	Branches.Check, Teams.Check = checkBranch, checkTeam
 	Memberships.Check, Invitations.Check = checkMembership, checkInvitation
 	Policies.Check, Workspaces.Check = checkPolicy, checkWorkspace
+	JoinCodes.Check, JoinRequests.Check = checkJoinCode, checkJoinRequest
 }
 
 // Nouns are the nouns of this package, for ledger.Config.
 func Nouns() []ledger.Kind {
-	return []ledger.Kind{&Branches, &Teams, &Memberships, &Invitations, &Policies, &Workspaces}
+	return []ledger.Kind{&Branches, &Teams, &Memberships, &Invitations, &Policies, &Workspaces, &JoinCodes, &JoinRequests}
 }
 
 var _ = access.Register(&Branches, access.Columns{Branch: "id"}, func(_ *ledger.Reader, d ledger.Doc[Branch]) (access.Thing, error) {
@@ -159,7 +165,7 @@ var _ = access.Register(&Invitations, access.Columns{Branch: "branch"}, func(_ *
 })
 
 var _ = account.GuardEnd(func(tx *ledger.Tx, person string) error {
-	held, err := Memberships.List(tx.Reader, "n.person = $1 AND n.standing = 'admins' AND n.branch = n.org", person)
+	held, err := Memberships.List(tx.Reader, "n.person = $1 AND n.standing = 'admins' AND n.branch = n.org AND n.until = 0", person)
 	if err != nil {
 		return err
 	}
@@ -294,7 +300,10 @@ func checkTeam(tx *ledger.Tx, before, after *ledger.Doc[Team]) error {
 }
 
 func checkMembership(tx *ledger.Tx, before, after *ledger.Doc[Membership]) error {
-	if before != nil && before.Body.Group == Admins && before.Body.Branch == before.Org && (after == nil || after.Body != before.Body) {
+	if err := checkVisit(tx, before, after); err != nil {
+		return err
+	}
+	if before != nil && before.Body.Until.IsZero() && before.Body.Group == Admins && before.Body.Branch == before.Org && (after == nil || after.Body != before.Body) {
 		if err := keepsAdmin(tx, before.Org, before.ID, ""); err != nil {
 			return err
 		}
@@ -337,7 +346,7 @@ func checkGroup(r *ledger.Reader, branch, group string) error {
 func keepsAdmin(tx *ledger.Tx, organization, membership, person string) error {
 	var left int
 	if _, err := tx.Row([]any{&left}, `SELECT count(*) FROM membership n JOIN account a ON a.id = n.person
-		WHERE n.org = $1 AND n.branch = $1 AND n.standing = 'admins' AND a.state = 'active' AND n.id <> $2 AND n.person <> $3`,
+		WHERE n.org = $1 AND n.branch = $1 AND n.standing = 'admins' AND n.until = 0 AND a.state = 'active' AND n.id <> $2 AND n.person <> $3`,
 		organization, membership, person); err != nil {
 		return err
 	}

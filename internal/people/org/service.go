@@ -4,9 +4,11 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/qanat-water/qanat/internal/base/fault"
 	"github.com/qanat-water/qanat/internal/base/id"
+	"github.com/qanat-water/qanat/internal/base/mail"
 	"github.com/qanat-water/qanat/internal/ledger"
 	"github.com/qanat-water/qanat/internal/people/access"
 	"github.com/qanat-water/qanat/internal/people/account"
@@ -16,10 +18,20 @@ import (
 type Service struct {
 	ledger   *ledger.Ledger
 	accounts *account.Service
+	mail     *mail.Sender // nil: links are shown to who invites
+	server   string
+	began    time.Time // what waited before is lost
+
+	tries, posts, senders *account.Throttle
 }
 
 // New makes the service.
-func New(l *ledger.Ledger, accounts *account.Service) *Service { return &Service{l, accounts} }
+func New(l *ledger.Ledger, accounts *account.Service) *Service {
+	return &Service{
+		ledger: l, accounts: accounts, began: l.Now(),
+		tries: account.NewThrottle(l.Now, codeLimits), posts: account.NewThrottle(l.Now, postLimits), senders: account.NewThrottle(l.Now, senderLimits),
+	}
+}
 
 // CreateBranch makes a branch under another; admins of that one may.
 func (s *Service) CreateBranch(ctx context.Context, actor ledger.Actor, b Branch) (ledger.Doc[Branch], error) {
@@ -117,8 +129,8 @@ func (s *Service) DeleteTeam(ctx context.Context, actor ledger.Actor, team strin
 	})
 }
 
-// Join puts a person into a group; admins of the branch may. Only people who are
-// known in the organization already, or whom the admin names by id, can be: others are invited.
+// Join puts a person of the organization into a group; admins of the branch may.
+// Others are invited, or join by a code.
 func (s *Service) Join(ctx context.Context, actor ledger.Actor, m Membership) (ledger.Doc[Membership], error) {
 	var made ledger.Doc[Membership]
 	err := s.ledger.Write(ctx, actor, "", func(tx *ledger.Tx) (err error) {
@@ -126,6 +138,18 @@ func (s *Service) Join(ctx context.Context, actor ledger.Actor, m Membership) (l
 		return err
 	})
 	return made, err
+}
+
+// stranger refuses a person who belongs to no branch of an organization: an id
+// alone pulls nobody into a place, and does not even tell whether there is such a person.
+func stranger(r *ledger.Reader, organization, person string) error {
+	var one int
+	known, err := r.Row([]any{&one}, "SELECT 1 FROM membership WHERE person = $1 AND org = $2 LIMIT 1", person, organization)
+	if err == nil && !known {
+		err = fault.New(fault.Invalid, "membership.person", "There is no such person in this organization").
+			At("/person", "nobody of the organization", "invite the person, give out a join code, or share single things by a grant")
+	}
+	return err
 }
 
 // Join is the function of that name inside a transaction.
@@ -137,6 +161,11 @@ func Join(tx *ledger.Tx, m Membership) (ledger.Doc[Membership], error) {
 	if err := access.Require(tx.Reader, tx.Actor, access.Create, access.Thing{Kind: "membership", Org: b.Org, Branch: b.ID}); err != nil {
 		return ledger.Doc[Membership]{}, err
 	}
+	if tx.Actor.Kind != "system" {
+		if err := stranger(tx.Reader, b.Org, m.Person); err != nil {
+			return ledger.Doc[Membership]{}, err
+		}
+	}
 	return Memberships.Create(tx, b.Org, "", m)
 }
 
@@ -144,23 +173,29 @@ func Join(tx *ledger.Tx, m Membership) (ledger.Doc[Membership], error) {
 func (s *Service) Regroup(ctx context.Context, actor ledger.Actor, membership string, ifRevision int64, group string) (ledger.Doc[Membership], error) {
 	var made ledger.Doc[Membership]
 	err := s.ledger.Write(ctx, actor, "", func(tx *ledger.Tx) (err error) {
-		if err := require(tx, "membership", membership, access.Edit); err != nil {
-			return err
-		}
-		made, err = Memberships.Update(tx, membership, ifRevision, func(m *Membership) error { m.Group = group; return nil })
+		made, err = regroup(tx, membership, ifRevision, group)
 		return err
 	})
 	return made, err
 }
 
+func regroup(tx *ledger.Tx, membership string, ifRevision int64, group string) (ledger.Doc[Membership], error) {
+	if err := require(tx, "membership", membership, access.Edit); err != nil {
+		return ledger.Doc[Membership]{}, err
+	}
+	return Memberships.Update(tx, membership, ifRevision, func(m *Membership) error { m.Group = group; return nil })
+}
+
 // Leave ends a membership; admins of the branch may, and the person.
 func (s *Service) Leave(ctx context.Context, actor ledger.Actor, membership string, ifRevision int64) error {
-	return s.ledger.Write(ctx, actor, "", func(tx *ledger.Tx) error {
-		if err := require(tx, "membership", membership, access.Delete); err != nil {
-			return err
-		}
-		return Memberships.Delete(tx, membership, ifRevision)
-	})
+	return s.ledger.Write(ctx, actor, "", func(tx *ledger.Tx) error { return leave(tx, membership, ifRevision) })
+}
+
+func leave(tx *ledger.Tx, membership string, ifRevision int64) error {
+	if err := require(tx, "membership", membership, access.Delete); err != nil {
+		return err
+	}
+	return Memberships.Delete(tx, membership, ifRevision)
 }
 
 // Tree is an organization with its branches and teams.
@@ -172,10 +207,20 @@ type Tree struct {
 
 // Tree reads an organization; everybody who belongs to it may see its tree.
 func (s *Service) Tree(ctx context.Context, actor ledger.Actor, organization string) (Tree, error) {
+	return s.TreeAt(ctx, actor, organization, time.Time{})
+}
+
+// TreeAt is Tree as it stood at a time, unless that is zero.
+func (s *Service) TreeAt(ctx context.Context, actor ledger.Actor, organization string, at time.Time) (Tree, error) {
 	var tree Tree
 	err := s.ledger.Read(ctx, func(r *ledger.Reader) (err error) {
 		if err := access.Require(r, actor, access.See, access.Thing{Kind: "branch", ID: organization, Org: organization, Branch: organization}); err != nil {
 			return err
+		}
+		if !at.IsZero() {
+			if r, err = r.At(organization, at); err != nil {
+				return err
+			}
 		}
 		if tree.Organization, err = Branches.Get(r, organization); err != nil {
 			return err
@@ -216,12 +261,13 @@ type Member struct {
 
 // Held is one membership of a person.
 type Held struct {
-	ID         string `json:"id"`
-	Revision   int64  `json:"revision"`
-	Branch     string `json:"branch"`
-	BranchPath string `json:"branch_path" doc:"names, organization first: Org > Office"`
-	Group      string `json:"group"`
-	GroupName  string `json:"group_name" doc:"the group, or the name of the team"`
+	ID         string    `json:"id"`
+	Revision   int64     `json:"revision"`
+	Branch     string    `json:"branch"`
+	BranchPath string    `json:"branch_path" doc:"names, organization first: Org > Office"`
+	Group      string    `json:"group"`
+	GroupName  string    `json:"group_name" doc:"the group, or the name of the team"`
+	Until      time.Time `json:"until,omitzero" doc:"ends then: a server administrator's visit under break-glass"`
 }
 
 // Members lists the people of an organization whose memberships the actor may
@@ -243,14 +289,18 @@ func (s *Service) Members(ctx context.Context, actor ledger.Actor, organization 
 			return err
 		}
 		args = append(args, organization)
-		rows := r.Query(`SELECT a.id, a.name, a.email, n.id, d.revision, n.branch, n.standing FROM membership n
+		rows := r.Query(`SELECT a.id, a.name, a.email, n.id, d.revision, n.branch, n.standing, n.until FROM membership n
 			JOIN account a ON a.id = n.person JOIN document d ON d.id = n.id
 			WHERE `+where+` AND n.org = $`+itoa(len(args))+` ORDER BY a.name, a.id, n.id`, args...)
 		members = members[:0]
 		for rows.Next() {
 			var p account.Person
 			var h Held
-			rows.Scan(&p.ID, &p.Name, &p.Email, &h.ID, &h.Revision, &h.Branch, &h.Group)
+			var until int64
+			rows.Scan(&p.ID, &p.Name, &p.Email, &h.ID, &h.Revision, &h.Branch, &h.Group, &until)
+			if until > 0 {
+				h.Until = time.UnixMilli(until).UTC()
+			}
 			h.BranchPath, h.GroupName = paths[h.Branch], h.Group
 			if name, is := teams[h.Group]; is {
 				h.GroupName = name
@@ -318,16 +368,32 @@ func (s *Service) Bootstrap(ctx context.Context, actor ledger.Actor, name, admin
 		return "", token, fault.New(fault.Denied, "organization.denied", "Only the server's administrator may make an organization").
 			WithMend("Ask for it to be made with qanat init")
 	}
-	organization, token = id.New(), account.NewToken()
-	err = s.ledger.Write(ctx, actor, "organization made", func(tx *ledger.Tx) error {
-		if _, err := Branches.Create(tx, organization, organization, Branch{Name: strings.TrimSpace(name)}); err != nil {
-			return err
-		}
-		_, err := Invitations.Create(tx, organization, "", Invitation{
-			Branch: organization, Group: Admins, Name: adminName, Email: account.Normal(adminEmail),
-			Token: token.Hash(), Expires: tx.Now.Add(invitationLife),
-		})
+	f := NewFounding(name, adminName, adminEmail)
+	err = s.ledger.Write(ctx, actor, "organization made", f.Make)
+	return f.Organization, f.Token, err
+}
+
+// Founding is an organization that is about to be made, with the invitation of its first admin.
+type Founding struct {
+	Organization           string
+	Token                  account.Token
+	Name, Admin, AdminMail string
+	Operator               bool // its first admin becomes a server administrator, too
+}
+
+// NewFounding chooses id and token, which stay the same when a transaction runs twice.
+func NewFounding(name, admin, adminMail string) *Founding {
+	return &Founding{Organization: id.New(), Token: account.NewToken(), Name: name, Admin: admin, AdminMail: adminMail}
+}
+
+// Make makes it inside a transaction. The caller has decided that the actor may.
+func (f *Founding) Make(tx *ledger.Tx) error {
+	if _, err := Branches.Create(tx, f.Organization, f.Organization, Branch{Name: strings.TrimSpace(f.Name)}); err != nil {
 		return err
+	}
+	_, err := Invitations.Create(tx, f.Organization, "", Invitation{
+		Branch: f.Organization, Group: Admins, Name: f.Admin, Email: account.Normal(f.AdminMail), Operator: f.Operator,
+		Token: f.Token.Hash(), Expires: tx.Now.Add(invitationLife),
 	})
-	return organization, token, err
+	return err
 }
