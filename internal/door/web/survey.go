@@ -158,7 +158,7 @@ type deployRequest struct {
 }
 
 func (s *server) deploy(ctx context.Context, actor ledger.Actor, in *deployRequest) (*Tagged[ledger.Doc[survey.Deployment]], error) {
-	in.Body.Survey = in.ID
+	in.Body.Survey, in.Body.Accepted = in.ID, nil
 	return document(s.Surveys.Deploy(ctx, actor, in.Body))
 }
 
@@ -181,7 +181,7 @@ func (s *server) deploymentUpdate(ctx context.Context, actor ledger.Actor, in *d
 		return nil, err
 	}
 	return document(s.Surveys.ChangeDeployment(ctx, actor, in.ID, revision, in.Body.Reason, func(d *survey.Deployment) error {
-		in.Body.Body.Survey = d.Survey
+		in.Body.Body.Survey, in.Body.Body.Accepted = d.Survey, d.Accepted
 		*d = in.Body.Body
 		return nil
 	}))

@@ -80,6 +80,7 @@ type Planned struct {
 
 // Imports is the noun of imports.
 var Imports = ledger.Noun[Import]{
+	Blobs: func(i Import) []string { return []string{i.Blob} },
 	Name: "site_import",
 	Table: &ledger.Table[Import]{
 		Columns: []ledger.Column{{Name: "branch", Type: ledger.Text}, {Name: "state", Type: ledger.Text}, {Name: "person", Type: ledger.Text}},
@@ -109,15 +110,12 @@ func viewOf(d ledger.Doc[Import]) ImportView { return ImportView{d.ID, d.Org, d.
 // NewImport says where the sites of a file go.
 type NewImport struct {
 	Org, Branch, Type, Name string
-	Privacy                 string // "": protected
+	Privacy                 string // "": as the organization's policy says
 }
 
 // Preview keeps a file and says what importing it would do: how its columns are
 // read, what each row will do, and what is wrong in which row. It changes no site.
 func (s *Service) Preview(ctx context.Context, actor ledger.Actor, n NewImport, file io.Reader) (ImportView, error) {
-	if n.Privacy == "" {
-		n.Privacy = Protected
-	}
 	if n.Type == "" {
 		n.Type = "water_point"
 	}
@@ -131,6 +129,11 @@ func (s *Service) Preview(ctx context.Context, actor ledger.Actor, n NewImport, 
 		err := access.Require(r, actor, access.Create, access.Thing{Kind: "site_import", Org: n.Org, Branch: n.Branch})
 		if err == nil {
 			err = org.InOrg(r, n.Org, n.Branch)
+		}
+		if err == nil && n.Privacy == "" {
+			var p org.Policy
+			p, err = org.PolicyOf(r, n.Org)
+			n.Privacy = p.SitePrivacy
 		}
 		return err
 	}); err != nil {

@@ -77,6 +77,13 @@ type File struct {
 // Sites is the noun of sites.
 var Sites = ledger.Noun[Site]{
 	Name: "site",
+	Blobs: func(s Site) []string {
+		var named []string
+		for _, f := range s.Photos {
+			named = append(named, f.Blob)
+		}
+		return named
+	},
 	Table: &ledger.Table[Site]{
 		Columns: []ledger.Column{
 			{Name: "code", Type: ledger.Text}, {Name: "number", Type: ledger.Integer}, {Name: "type", Type: ledger.Text},

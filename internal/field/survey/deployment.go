@@ -20,6 +20,7 @@ type Deployment struct {
 	Admins       []string `json:"admins,omitempty"`
 	DeleteFinal  bool     `json:"delete_final,omitempty" doc:"enumerators may delete their own final responses"`
 	SiteQuestion string   `json:"site_question,omitempty" doc:"path or name of the question that names the site; empty: site, site_id, site_code or water_point"`
+	Accepted     []string `json:"accepted,omitempty" doc:"what breaks the sharing policy and was accepted by an admin of the organization: class and principal"`
 }
 
 // Stage is one check that a response passes before it is final.
@@ -90,6 +91,9 @@ func checkDeployment(tx *ledger.Tx, before, after *ledger.Doc[Deployment]) error
 		return fault.New(fault.Invalid, "deployment.survey", "A deployment stays with its survey").WithMend("Deploy the other survey")
 	}
 	if err := d.check(); err != nil {
+		return err
+	}
+	if err := keepsPolicy(tx, s, before, after); err != nil {
 		return err
 	}
 	for _, h := range holders {

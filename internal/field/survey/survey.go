@@ -68,6 +68,7 @@ var Surveys = ledger.Noun[Survey]{
 
 // Forms is the noun of versions of forms.
 var Forms = ledger.Noun[Form]{
+	Blobs: func(f Form) []string { return []string{f.Blob} },
 	Name: "form",
 	Table: &ledger.Table[Form]{
 		Columns: []ledger.Column{{Name: "survey", Type: ledger.Text}, {Name: "form_id", Type: ledger.Text}, {Name: "version", Type: ledger.Text},
@@ -86,6 +87,7 @@ func init() {
 
 // FormFiles is the noun of the files of forms.
 var FormFiles = ledger.Noun[FormFile]{
+	Blobs: func(f FormFile) []string { return []string{f.Blob} },
 	Name: "form_file",
 	Table: &ledger.Table[FormFile]{
 		Columns: []ledger.Column{{Name: "form", Type: ledger.Text}, {Name: "name", Type: ledger.Text}, {Name: "hash", Type: ledger.Text}},
@@ -165,7 +167,7 @@ func checkSurvey(tx *ledger.Tx, before, after *ledger.Doc[Survey]) error {
 	if current.Body.Survey != after.ID || current.Body.FormID != after.Body.FormID {
 		return fault.New(fault.Invalid, "survey.form", "The form is not one of this survey's versions").At("/form", "a version of another survey", "Choose one of this survey's versions")
 	}
-	return nil
+	return formKeepsPolicy(tx, before, after)
 }
 
 func checkForm(tx *ledger.Tx, before, after *ledger.Doc[Form]) error {

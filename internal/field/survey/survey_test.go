@@ -206,7 +206,8 @@ func TestVisibleIsWhatMayBeSeen(t *testing.T) {
 		branch := w.Branch(t, w.Org, "North")
 		north := w.Person(t, "Nora North", branch, org.Admins)
 		s1 := must[ledger.Doc[survey.Survey]](t)(w.surveys.CreateFromXForm(ctx, w.Admin, w.Org, w.Org, w.visit))
-		s2 := must[ledger.Doc[survey.Survey]](t)(w.surveys.CreateFromXForm(ctx, w.Admin, w.Org, branch, bytes.Replace(w.visit, []byte(`id="pump_visit"`), []byte(`id="other"`), 1)))
+		open := bytes.Replace(w.visit, []byte(` qanat:confidential="yes"`), nil, 1) // the policy lets nobody but admins see what is confidential
+		s2 := must[ledger.Doc[survey.Survey]](t)(w.surveys.CreateFromXForm(ctx, w.Admin, w.Org, branch, bytes.Replace(open, []byte(`id="pump_visit"`), []byte(`id="other"`), 1)))
 		for _, d := range []survey.Deployment{
 			{Survey: s1.ID, Name: "a", Active: true, Enumerators: []string{"person:" + w.Member.ID}, Stages: []survey.Stage{{Name: "check", Approvers: []string{"group:" + branch + "/admins"}}}},
 			{Survey: s2.ID, Name: "b", Viewers: []string{"everyone"}},

@@ -32,6 +32,7 @@ import (
 	"github.com/qanat-water/qanat/internal/fleet/reading"
 	"github.com/qanat-water/qanat/internal/ledger"
 	"github.com/qanat-water/qanat/internal/people/access"
+	"github.com/qanat-water/qanat/internal/people/org"
 )
 
 // Download is the record of an export.
@@ -69,12 +70,12 @@ type Manifest struct {
 }
 
 // Begin asks for the right and writes the entry that says who took everything out.
-func (s *Service) Begin(ctx context.Context, actor ledger.Actor, org, reason string) error {
+func (s *Service) Begin(ctx context.Context, actor ledger.Actor, organization, reason string) error {
 	return s.Ledger.Write(ctx, actor, reason, func(tx *ledger.Tx) error {
-		if err := access.Require(tx.Reader, actor, access.Export, access.Thing{Kind: "branch", ID: org, Org: org, Branch: org}); err != nil {
+		if err := org.RequireExport(tx.Reader, actor, access.Thing{Kind: "branch", ID: organization, Org: organization, Branch: organization}); err != nil {
 			return err
 		}
-		_, err := Downloads.Create(tx, org, "", Download{What: "everything", By: actor.ID})
+		_, err := Downloads.Create(tx, organization, "", Download{What: "everything", By: actor.ID})
 		return err
 	})
 }
@@ -174,7 +175,7 @@ func (a *archive) documents(r *ledger.Reader) error {
 			if d.Kind == "device" {
 				a.devices = append(a.devices, d.ID)
 			}
-			a.note(d.Body)
+			a.note(r.Blobs(d.Kind, d.Body))
 			return enc.Encode(d)
 		})
 	})
@@ -189,7 +190,7 @@ func (a *archive) history(r *ledger.Reader) error {
 			err := r.Each(ledger.Filter{Orgs: []string{a.org}, After: last, Oldest: true, Limit: 1000}, func(e ledger.Entry, content json.RawMessage) error {
 				last = e.Number
 				a.manifest.Entries++
-				a.note(content)
+				a.note(r.Blobs(e.Kind, content))
 				return enc.Encode(struct {
 					ledger.Entry
 					Content json.RawMessage `json:"content"`
@@ -203,8 +204,8 @@ func (a *archive) history(r *ledger.Reader) error {
 }
 
 // note remembers the files that a document names.
-func (a *archive) note(body json.RawMessage) {
-	for _, hash := range ledger.BlobsOf(body) {
+func (a *archive) note(named []string) {
+	for _, hash := range named {
 		a.blobs[hash] = true
 	}
 }

@@ -46,6 +46,9 @@ var Grants = ledger.Noun[Grant]{
 		if err := after.Body.check(); err != nil || before != nil {
 			return err
 		}
+		if err := after.Body.guarded(tx); err != nil {
+			return err
+		}
 		return after.Body.preset(tx)
 	},
 }

@@ -125,7 +125,7 @@ func TestBranchAdminReach(t *testing.T) {
 	ward := w.Branch(t, north, "Ward")
 	boss := w.Person(t, "Nora North", north, org.Admins)
 	join := func(branch string) error {
-		_, err := w.Orgs.Join(ctx, boss, org.Membership{Person: w.Outside.ID, Branch: branch, Group: org.Members})
+		_, err := w.Orgs.Join(ctx, boss, org.Membership{Person: w.Member.ID, Branch: branch, Group: org.Viewers})
 		return err
 	}
 	if err := join(ward); err != nil {

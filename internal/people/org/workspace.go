@@ -1,8 +1,10 @@
 package org
 
 import (
+	"context"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/qanat-water/qanat/internal/base/fault"
 	"github.com/qanat-water/qanat/internal/base/id"
@@ -117,4 +119,122 @@ func inOrganization(tx *ledger.Tx, organization, kind, place string, ids []strin
 		}
 	}
 	return nil
+}
+
+// Workspaces are those of an organization, by name; its admins may see them.
+func (s *Service) Workspaces(ctx context.Context, actor ledger.Actor, organization string) ([]ledger.Doc[Workspace], error) {
+	var found []ledger.Doc[Workspace]
+	err := s.ledger.Read(ctx, func(r *ledger.Reader) error {
+		if err := access.Require(r, actor, access.See, access.Thing{Kind: "branch", ID: organization, Org: organization, Branch: organization}); err != nil {
+			return err
+		}
+		where, args, err := access.Visible(r, actor, "workspace")
+		if err != nil {
+			return err
+		}
+		args = append(args, organization)
+		found, err = Workspaces.List(r, where+" AND n.org = $"+itoa(len(args))+" ORDER BY n.name, n.id", args...)
+		return err
+	})
+	return found, err
+}
+
+// MakeWorkspace makes a workspace; admins of the organization may.
+func (s *Service) MakeWorkspace(ctx context.Context, actor ledger.Actor, organization string, w Workspace) (ledger.Doc[Workspace], error) {
+	var made ledger.Doc[Workspace]
+	err := s.ledger.Write(ctx, actor, "", func(tx *ledger.Tx) (err error) {
+		if err := access.Require(tx.Reader, actor, access.Create, access.Thing{Kind: "workspace", Org: organization, Branch: organization}); err != nil {
+			return err
+		}
+		made, err = Workspaces.Create(tx, organization, "", w.tidy())
+		return err
+	})
+	return made, err
+}
+
+// ChangeWorkspace changes a workspace. It holds for its people at their next request.
+func (s *Service) ChangeWorkspace(ctx context.Context, actor ledger.Actor, workspace string, ifRevision int64, w Workspace) (ledger.Doc[Workspace], error) {
+	var made ledger.Doc[Workspace]
+	err := s.ledger.Write(ctx, actor, "", func(tx *ledger.Tx) (err error) {
+		if err := require(tx, "workspace", workspace, access.Edit); err != nil {
+			return err
+		}
+		made, err = Workspaces.Update(tx, workspace, ifRevision, func(d *Workspace) error { *d = w.tidy(); return nil })
+		return err
+	})
+	return made, err
+}
+
+// DeleteWorkspace deletes a workspace: its people see again what their groups allow,
+// unless another workspace names them.
+func (s *Service) DeleteWorkspace(ctx context.Context, actor ledger.Actor, workspace string, ifRevision int64) error {
+	return s.ledger.Write(ctx, actor, "", func(tx *ledger.Tx) error {
+		if err := require(tx, "workspace", workspace, access.Delete); err != nil {
+			return err
+		}
+		return Workspaces.Delete(tx, workspace, ifRevision)
+	})
+}
+
+// tidy is a workspace with each thing named once.
+func (w Workspace) tidy() Workspace {
+	w.Name, w.Colour = strings.TrimSpace(w.Name), strings.ToLower(w.Colour)
+	for _, list := range []*[]string{&w.People, &w.Surveys, &w.SiteTypes, &w.Dashboards, &w.Presets} {
+		once := slices.Clone(*list)
+		slices.Sort(once)
+		*list = slices.Compact(once)
+	}
+	return w
+}
+
+// Inside is a workspace as a person who is locked into it sees it.
+type Inside struct {
+	ID        string   `json:"id"`
+	Org       string   `json:"org"`
+	Name      string   `json:"name"`
+	Colour    string   `json:"colour,omitempty" doc:"#rrggbb"`
+	Surveys   []string `json:"surveys"`
+	SiteTypes []string `json:"site_types"`
+}
+
+// LockedInto are the workspaces that a person is locked into, by organization and name.
+func (s *Service) LockedInto(ctx context.Context, actor ledger.Actor) ([]Inside, error) {
+	inside := []Inside{}
+	err := s.ledger.Read(ctx, func(r *ledger.Reader) error {
+		inside = inside[:0]
+		var one int
+		if any, err := r.Row([]any{&one}, "SELECT 1 FROM workspace LIMIT 1"); err != nil || !any {
+			return err
+		}
+		who, err := access.Principals(r, actor)
+		if err != nil {
+			return err
+		}
+		found, err := Workspaces.List(r, `n.org IN (SELECT m.org FROM membership m WHERE m.person = $1) AND n.org NOT IN
+			(SELECT m.org FROM membership m WHERE m.person = $1 AND m.branch = m.org AND m.standing = 'admins') ORDER BY n.org, n.name, n.id`, actor.ID)
+		if err != nil {
+			return err
+		}
+		for _, w := range found {
+			for _, p := range w.Body.People {
+				in, err := who.Is(r, p)
+				if err != nil {
+					return err
+				}
+				if in {
+					inside = append(inside, Inside{w.ID, w.Org, w.Body.Name, w.Body.Colour, some(w.Body.Surveys), some(w.Body.SiteTypes)})
+					break
+				}
+			}
+		}
+		return nil
+	})
+	return inside, err
+}
+
+func some(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
 }
