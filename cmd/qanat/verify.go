@@ -90,7 +90,7 @@ func verifyFiles(ctx context.Context, h *house, progress func(done, total int64)
 			before := last
 			err := r.Each(ledger.Filter{After: last, Oldest: true, Limit: 1000}, func(e ledger.Entry, content json.RawMessage) error {
 				last = e.Number
-				for _, hash := range ledger.BlobsOf(content) {
+				for _, hash := range r.Blobs(e.Kind, content) {
 					named[hash] = e.Kind + " " + e.Doc
 				}
 				return nil

@@ -2,14 +2,30 @@ package ledger
 
 import "encoding/json"
 
-// BlobsOf lists the files that a content names: by the house's convention the
-// members called "blob" whose value is a SHA-256 in hexadecimal.
-func BlobsOf(content json.RawMessage) []string {
-	var v any
-	if len(content) == 0 || json.Unmarshal(content, &v) != nil {
+// Blobs lists the files that a content of a noun names, as the noun declares.
+func (r *Reader) Blobs(kind string, content json.RawMessage) []string {
+	k := r.ledger.kinds[kind]
+	if k == nil {
 		return nil
 	}
-	var found []string
+	return r.ledger.blobsOf(kind, k.shape(), content)
+}
+
+// blobsOf is Blobs of a content in an older shape. One that cannot be read names
+// whatever stands in it as a member called "blob": a file too many is kept.
+func (l *Ledger) blobsOf(kind string, shape int, content []byte) []string {
+	k := l.kinds[kind]
+	if k == nil || len(content) == 0 {
+		return nil
+	}
+	found, err := k.blobs(&document{kind: kind, shape: shape, body: content})
+	if err == nil {
+		return found
+	}
+	var v any
+	if json.Unmarshal(content, &v) != nil {
+		return nil
+	}
 	var walk func(v any)
 	walk = func(v any) {
 		switch v := v.(type) {
@@ -28,4 +44,54 @@ func BlobsOf(content json.RawMessage) []string {
 	}
 	walk(v)
 	return found
+}
+
+// Naming goes through the documents that are there now and name files, with the
+// files they name.
+func (r *Reader) Naming(fn func(doc string, hash string)) error {
+	for _, k := range r.ledger.order {
+		if !k.naming() {
+			continue
+		}
+		err := eachDocument(r.q, k.noun(), func(page []*document) error {
+			for _, d := range page {
+				hashes, err := k.blobs(d)
+				if err != nil {
+					return err
+				}
+				for _, hash := range hashes {
+					fn(d.id, hash)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Named lists the files that any revision of a document has named. It is asked
+// before the document is erased.
+func (r *Reader) Named(doc string) ([]string, error) {
+	found, err := r.records(`e.doc = $1 ORDER BY e.revision`, []any{doc})
+	if err != nil {
+		return nil, err
+	}
+	seen := map[string]bool{}
+	var all []string
+	for i := range found {
+		_, c, err := r.open(&found[i])
+		if err != nil {
+			return nil, err
+		}
+		for _, hash := range r.ledger.blobsOf(found[i].kind, c.Shape, c.Body) {
+			if !seen[hash] {
+				seen[hash] = true
+				all = append(all, hash)
+			}
+		}
+	}
+	return all, nil
 }

@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
-	"github.com/qanat-water/qanat/internal/base/fault"
 	"github.com/qanat-water/qanat/internal/base/store"
 )
 
@@ -26,8 +25,9 @@ type group struct {
 	pending []*change            // in order; the first `flushed` are in the tables
 	staged  map[string]int       // how many of pending are of each noun
 	flushed int
-	job     int  // pending[job:] belongs to the write that runs now
-	saved   bool // a savepoint stands before the running write's first row
+	job     int      // pending[job:] belongs to the write that runs now
+	saved   bool     // a savepoint stands before the running write's first row
+	rekeyed []string // documents whose key the running write has touched
 	broken  error
 	dry     bool // a preview: rules are asked, nothing is written
 }
@@ -80,7 +80,7 @@ func (g *group) run(j *job) (err error) {
 	if err := j.ctx.Err(); err != nil {
 		return err
 	}
-	g.job, g.saved = len(g.pending), false
+	g.job, g.saved, g.rekeyed = len(g.pending), false, nil
 	tx := &Tx{
 		Reader: &Reader{q: g.q, ledger: g.ledger, group: g}, Actor: j.actor, Reason: j.reason, Now: time.UnixMilli(g.now).UTC(),
 	}
@@ -101,6 +101,9 @@ func (g *group) run(j *job) (err error) {
 
 // revert takes the running write back.
 func (g *group) revert() error {
+	for _, id := range g.rekeyed {
+		delete(g.docs, id)
+	}
 	for i := len(g.pending) - 1; i >= g.job; i-- {
 		c := g.pending[i]
 		g.docs[c.header.doc] = c.before
@@ -170,7 +173,7 @@ func (g *group) openKey(before, after *document) (err error) {
 	case before == nil:
 		after.key, after.wrapped, err = g.ledger.vault.NewKey(after.id)
 	case before.wrapped == nil:
-		err = fault.Newf(fault.Conflict, "document.erased", "This %s was erased", strings.ReplaceAll(after.kind, "_", " ")).WithMend("Make a new one")
+		err = gone(g.ledger.kinds[after.kind])
 	case before.key == nil:
 		before.key, err = g.ledger.vault.Unwrap(before.id, before.wrapped)
 		after.key, after.wrapped = before.key, before.wrapped

@@ -81,7 +81,7 @@ func newWorldIn(t testing.TB, dir string, openStore func() *store.Store) *world 
 	check(t, err)
 	w := &world{t: t, clock: clock.NewManual(time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC))}
 	w.reopen = func() (*ledger.Ledger, error) {
-		return ledger.Open(ctx, ledger.Config{Store: w.store, Vault: v, Clock: w.clock, Nouns: []ledger.Kind{wells, secrets}, Origin: "test.example/qanat", CheckpointDir: dir})
+		return ledger.Open(ctx, ledger.Config{Store: w.store, Vault: v, Clock: w.clock, Nouns: []ledger.Kind{wells, secrets, orders}, Origin: "test.example/qanat", CheckpointDir: dir})
 	}
 	w.open = func() *ledger.Ledger {
 		w.store = openStore()

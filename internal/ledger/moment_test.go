@@ -132,7 +132,10 @@ func TestThePastOfOneOrganization(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		mine := w.create(well{Name: "mine"})
 		var theirs ledger.Doc[well]
-		w.write(amina, func(tx *ledger.Tx) (err error) { theirs, err = wells.Create(tx, orgB, "", well{Name: "theirs"}); return err })
+		w.write(amina, func(tx *ledger.Tx) (err error) {
+			theirs, err = wells.Create(tx, orgB, "", well{Name: "theirs"})
+			return err
+		})
 		at := w.Now()
 		w.update(juma, mine.ID, func(b *well) { b.Name = "still mine" })
 		w.reads(func(r *ledger.Reader) error {

@@ -22,6 +22,10 @@ type Noun[T any] struct {
 	Secret bool
 	// Table makes lists and searches fast; nil for nouns that are only got by id.
 	Table *Table[T]
+	// Blobs lists the files that a content names, by their SHA-256; nil: none.
+	Blobs func(T) []string
+	// Erases lists the documents that a content says are sealed, and those that are erased.
+	Erases func(T) (sealed, erased []string)
 	// Check is the rule for every write, undo included. before is nil for a
 	// creation or an undelete, after is nil for a deletion.
 	Check func(tx *Tx, before, after *Doc[T]) error
@@ -73,6 +77,10 @@ type Kind interface {
 	row(d *document) ([]any, error)
 	upgraded(shape int, body []byte) ([]byte, error)
 	check(tx *Tx, before, after *document) error
+	blobs(d *document) ([]string, error)
+	naming() bool
+	erasing() bool
+	erases(d *document) (sealed, erased []string, err error)
 }
 
 // indexTable is the part of a Table that knows no type.
@@ -110,6 +118,29 @@ func (n *Noun[T]) row(d *document) ([]any, error) {
 		}
 	}
 	return row, nil
+}
+
+func (n *Noun[T]) naming() bool  { return n.Blobs != nil }
+func (n *Noun[T]) erasing() bool { return n.Erases != nil }
+
+func (n *Noun[T]) erases(d *document) (sealed, erased []string, err error) {
+	doc, err := n.decode(d)
+	if err != nil {
+		return nil, nil, err
+	}
+	sealed, erased = n.Erases(doc.Body)
+	return sealed, erased, nil
+}
+
+func (n *Noun[T]) blobs(d *document) ([]string, error) {
+	if n.Blobs == nil || d.body == nil {
+		return nil, nil
+	}
+	doc, err := n.decode(d)
+	if err != nil {
+		return nil, err
+	}
+	return n.Blobs(doc.Body), nil
 }
 
 func (n *Noun[T]) check(tx *Tx, before, after *document) error {

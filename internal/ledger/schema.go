@@ -7,7 +7,8 @@ package ledger
 // commit, with the run of stored hashes (tlog order) that the commit added.
 // cosignature: what witnesses signed of a checkpoint, by the witness's verifier key.
 // entry_actor finds what an account, token or device did, entry_undo what was undone.
-// document: what is true now, and the wrapped key of the document's past.
+// document: what is true now, and the wrapped key of the document's past; held is
+// the key while the document is sealed, before it is erased.
 var schema = []string{`
 CREATE TABLE entry (
 	number {bigint} PRIMARY KEY,
@@ -67,4 +68,6 @@ CREATE TABLE cosignature (
 	line {text} NOT NULL,
 	PRIMARY KEY (size, witness)
 ) {table}
+`, `
+ALTER TABLE document ADD COLUMN held {blob}
 `}

@@ -119,7 +119,7 @@ func (tx *Tx) revisionToday(kind Kind, doc string, revision int64) (json.RawMess
 		return nil, err
 	}
 	if e.Erased {
-		return nil, fault.Newf(fault.Conflict, "document.erased", "This %s was erased", kind.words()).WithMend("Make a new one")
+		return nil, gone(kind)
 	}
 	return kind.upgraded(c.Shape, c.Body)
 }

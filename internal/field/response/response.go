@@ -90,7 +90,8 @@ type Rejection struct {
 
 // Responses is the noun of responses.
 var Responses = ledger.Noun[Response]{
-	Name: "response",
+	Name:  "response",
+	Blobs: func(r Response) []string { return blobsOf(r.Attachments) },
 	Table: &ledger.Table[Response]{
 		Columns: []ledger.Column{{Name: "survey", Type: ledger.Text}, {Name: "deployment", Type: ledger.Text}, {Name: "form", Type: ledger.Text}, {Name: "site", Type: ledger.Text},
 			{Name: "state", Type: ledger.Text}, {Name: "enumerator", Type: ledger.Text}, {Name: "instance_id", Type: ledger.Text}, {Name: "name", Type: ledger.Text},
@@ -140,6 +141,12 @@ func (s Submission) held() bool { return s.Quarantine != nil && s.Quarantine.Rel
 // Submissions is the noun of submissions.
 var Submissions = ledger.Noun[Submission]{
 	Name: "submission",
+	Blobs: func(s Submission) []string {
+		if s.Blob == "" {
+			return blobsOf(s.Attachments)
+		}
+		return append(blobsOf(s.Attachments), s.Blob)
+	},
 	Table: &ledger.Table[Submission]{
 		Columns: []ledger.Column{{Name: "form_id", Type: ledger.Text}, {Name: "instance_id", Type: ledger.Text}, {Name: "sha256", Type: ledger.Text}, {Name: "response", Type: ledger.Text},
 			{Name: "survey", Type: ledger.Text}, {Name: "branch", Type: ledger.Text}, {Name: "enumerator", Type: ledger.Text}, {Name: "held", Type: ledger.Integer}, {Name: "received", Type: ledger.Integer}},
@@ -154,6 +161,17 @@ var Submissions = ledger.Noun[Submission]{
 			return []any{b.FormID, b.InstanceID, b.SHA256, b.Response, b.Survey, b.Branch, b.Enumerator, held, b.Received.UnixMilli()}
 		},
 	},
+}
+
+// blobsOf are the files that have come.
+func blobsOf(list []Attachment) []string {
+	var named []string
+	for _, a := range list {
+		if a.Blob != "" {
+			named = append(named, a.Blob)
+		}
+	}
+	return named
 }
 
 // The rules read each other's nouns, so they are set when both are there.

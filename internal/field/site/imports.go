@@ -81,7 +81,7 @@ type Planned struct {
 // Imports is the noun of imports.
 var Imports = ledger.Noun[Import]{
 	Blobs: func(i Import) []string { return []string{i.Blob} },
-	Name: "site_import",
+	Name:  "site_import",
 	Table: &ledger.Table[Import]{
 		Columns: []ledger.Column{{Name: "branch", Type: ledger.Text}, {Name: "state", Type: ledger.Text}, {Name: "person", Type: ledger.Text}},
 		Indexes: [][]string{{"org"}, {"state"}},

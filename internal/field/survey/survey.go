@@ -69,7 +69,7 @@ var Surveys = ledger.Noun[Survey]{
 // Forms is the noun of versions of forms.
 var Forms = ledger.Noun[Form]{
 	Blobs: func(f Form) []string { return []string{f.Blob} },
-	Name: "form",
+	Name:  "form",
 	Table: &ledger.Table[Form]{
 		Columns: []ledger.Column{{Name: "survey", Type: ledger.Text}, {Name: "form_id", Type: ledger.Text}, {Name: "version", Type: ledger.Text},
 			{Name: "title", Type: ledger.Text}, {Name: "hash", Type: ledger.Text}, {Name: "made", Type: ledger.Integer}},
@@ -88,7 +88,7 @@ func init() {
 // FormFiles is the noun of the files of forms.
 var FormFiles = ledger.Noun[FormFile]{
 	Blobs: func(f FormFile) []string { return []string{f.Blob} },
-	Name: "form_file",
+	Name:  "form_file",
 	Table: &ledger.Table[FormFile]{
 		Columns: []ledger.Column{{Name: "form", Type: ledger.Text}, {Name: "name", Type: ledger.Text}, {Name: "hash", Type: ledger.Text}},
 		Unique:  [][]string{{"form", "name"}},
