@@ -17,6 +17,8 @@ type Filter struct {
 	Doc    string
 	Actor  string
 	Verb   Verb
+	Door   string
+	By     string // kind of actor
 	Act    int64
 	Before int64 // only entries with a smaller number
 	After  int64 // only entries with a larger number
@@ -89,7 +91,7 @@ func (r *Reader) Each(f Filter, fn func(e Entry, content json.RawMessage) error)
 		}
 		where = append(where, "e.org IN ("+strings.Join(marks, ", ")+")")
 	}
-	for _, c := range []struct{ condition, value string }{{"e.kind = ?", f.Kind}, {"e.doc = ?", f.Doc}, {"e.actor = ?", f.Actor}, {"e.verb = ?", string(f.Verb)}} {
+	for _, c := range []struct{ condition, value string }{{"e.kind = ?", f.Kind}, {"e.doc = ?", f.Doc}, {"e.actor = ?", f.Actor}, {"e.verb = ?", string(f.Verb)}, {"e.door = ?", f.Door}, {"e.actor_kind = ?", f.By}} {
 		if c.value != "" {
 			add(c.condition, c.value)
 		}
