@@ -48,6 +48,7 @@ type Store struct {
 	dir     string
 	nameKey []byte
 	seal    *subtle.AESGCMHKDF
+	fail    func(step string, do func() error) error // of tests: runs a step, or not, and fails
 }
 
 // Open uses a directory, and makes it if there is none.
@@ -74,17 +75,19 @@ func Open(dir string, v *vault.Vault) (*Store, error) {
 // Put stores what r gives, up to limit bytes. The content is hashed while it is
 // encrypted; the file carries a random label that its segments are bound to.
 func (s *Store) Put(ctx context.Context, r io.Reader, limit int64) (Ref, error) {
-	f, err := os.CreateTemp(filepath.Join(s.dir, "incoming"), "")
+	var f *os.File
+	err := s.at("make", func() (err error) { f, err = os.CreateTemp(filepath.Join(s.dir, "incoming"), ""); return err })
+	if f != nil {
+		defer os.Remove(f.Name())
+		defer f.Close()
+	}
 	if err != nil {
 		return Ref{}, fmt.Errorf("blob: %w", err)
 	}
-	defer os.Remove(f.Name())
-	defer f.Close()
-
 	header := make([]byte, headerSize)
 	copy(header, magic)
 	rand.Read(header[len(magic):])
-	if _, err := f.Write(header); err != nil {
+	if err := s.at("write header", func() error { _, err := f.Write(header); return err }); err != nil {
 		return Ref{}, err
 	}
 	w, err := s.seal.NewEncryptingWriter(f, header)
@@ -92,31 +95,56 @@ func (s *Store) Put(ctx context.Context, r io.Reader, limit int64) (Ref, error) 
 		return Ref{}, err
 	}
 	hash := sha256.New()
-	size, err := io.Copy(io.MultiWriter(w, hash), &contextReader{ctx, io.LimitReader(r, limit+1)})
-	if err != nil {
+	var size int64
+	if err := s.at("write", func() (err error) {
+		size, err = io.Copy(io.MultiWriter(w, hash), &contextReader{ctx, io.LimitReader(r, limit+1)})
+		return err
+	}); err != nil {
 		return Ref{}, err
 	}
 	if size > limit {
 		return Ref{}, fault.Newf(fault.TooLarge, "blob.size", "The file is larger than %d bytes", limit).WithMend("Send a smaller file")
 	}
-	if err := errors.Join(w.Close(), f.Sync()); err != nil {
-		return Ref{}, fmt.Errorf("blob: %w", err)
+	for _, step := range []step{{"finish", w.Close}, {"sync", f.Sync}} {
+		if err := s.at(step.name, step.do); err != nil {
+			return Ref{}, fmt.Errorf("blob: %w", err)
+		}
 	}
 	ref := Ref{Hash: hex.EncodeToString(hash.Sum(nil)), Size: size}
 	path, err := s.path(ref.Hash)
 	if err != nil {
 		return Ref{}, err
 	}
-	if _, err := os.Stat(path); err == nil {
-		return ref, nil
+	for _, step := range []step{
+		{"make directory", func() error { return os.MkdirAll(filepath.Dir(path), 0o700) }},
+		{"rename", func() error {
+			if _, err := os.Stat(path); err == nil {
+				return nil
+			}
+			return os.Rename(f.Name(), path)
+		}},
+		// Of a blob that was there already, too: whoever put it may have ended before this.
+		{"sync directory", func() error { return syncDir(filepath.Dir(path)) }},
+		{"sync root", func() error { return syncDir(s.dir) }},
+	} {
+		if err := s.at(step.name, step.do); err != nil {
+			return Ref{}, err
+		}
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return Ref{}, err
+	return ref, nil
+}
+
+type step struct {
+	name string
+	do   func() error
+}
+
+// at does one step.
+func (s *Store) at(step string, do func() error) error {
+	if s.fail != nil {
+		return s.fail(step, do)
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return Ref{}, err
-	}
-	return ref, errors.Join(syncDir(filepath.Dir(path)), syncDir(s.dir))
+	return do()
 }
 
 // Get opens a blob for reading. A changed file fails while it is read: the last

@@ -241,8 +241,8 @@ func cosignature(key *Key, lines []byte, checkpoint string) (Cosignature, error)
 		if err != nil {
 			return Cosignature{}, fmt.Errorf("its cosignature: %w", err)
 		}
-		at := binary.BigEndian.Uint64(raw[4:]) // Verify has seen that it is a time
-		return Cosignature{Line: "— " + sig.Name + " " + sig.Base64 + "\n", Time: time.Unix(int64(at), 0).UTC()}, nil // #nosec G115 -- at most MaxInt64
+		at := time.Unix(int64(binary.BigEndian.Uint64(raw[4:])), 0).UTC() // #nosec G115 -- Verify has seen that it fits
+		return Cosignature{Line: "— " + sig.Name + " " + sig.Base64 + "\n", Time: at}, nil
 	}
 	return Cosignature{}, errors.New("its answer holds no cosignature of its key")
 }
