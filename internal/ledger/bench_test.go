@@ -62,7 +62,7 @@ func BenchmarkLedger(b *testing.B) {
 }
 
 // fill makes n documents, 500 a write, and gives their ids.
-func fill(b *testing.B, w *world, n int) []string {
+func fill(b testing.TB, w *world, n int) []string {
 	b.Helper()
 	const chunk = 500
 	ids := make([]string, n)
@@ -95,7 +95,7 @@ func BenchmarkVerify(b *testing.B) {
 	})
 }
 
-func parallel(b *testing.B, writers, n int, fn func(i int) error) {
+func parallel(b testing.TB, writers, n int, fn func(i int) error) {
 	b.Helper()
 	var next atomic.Int64
 	var wg sync.WaitGroup

@@ -43,13 +43,16 @@ type Entry struct {
 }
 
 // header is an entry's columns as they are hashed.
-type header struct {
+type header = headerOf[string]
+
+// headerOf is a header whose texts are strings, or bytes that are borrowed from a row.
+type headerOf[T ~string | ~[]byte] struct {
 	number, time, act int64
-	org, kind, doc    string
+	org, kind, doc    T
 	revision          int64
-	verb              string
-	actor, actorKind  string
-	door              string
+	verb              T
+	actor, actorKind  T
+	door              T
 	reverts           int64
 }
 
@@ -67,27 +70,35 @@ type content struct {
 // encode is the header in its canonical form: a magic line, then each field in
 // the order of the table's columns, numbers as 8 bytes big-endian, text as a
 // 4-byte big-endian length and its UTF-8 bytes.
-func (h *header) encode() []byte {
-	b := make([]byte, 0, 256)
-	b = append(b, "qanat entry 1\n"...)
-	number := func(n int64) { b = binary.BigEndian.AppendUint64(b, uint64(n)) } // #nosec G115 -- a bit pattern
-	text := func(s string) {
-		b = binary.BigEndian.AppendUint32(b, uint32(len(s))) // #nosec G115 -- far below 4 GiB
-		b = append(b, s...)
-	}
-	number(h.number)
-	number(h.time)
-	number(h.act)
-	text(h.org)
-	text(h.kind)
-	text(h.doc)
-	number(h.revision)
-	text(h.verb)
-	text(h.actor)
-	text(h.actorKind)
-	text(h.door)
-	number(h.reverts)
-	return b
+func (h *headerOf[T]) encode() []byte { return h.append(make([]byte, 0, 256)) }
+
+const entryMagic = "qanat entry 1\n"
+
+// textsAt is where the first text of a header begins: after three numbers and its length.
+const textsAt = len(entryMagic) + 3*8 + 4
+
+func (h *headerOf[T]) append(b []byte) []byte {
+	b = append(b, entryMagic...)
+	b = appendNumber(b, h.number)
+	b = appendNumber(b, h.time)
+	b = appendNumber(b, h.act)
+	b = appendText(b, h.org)
+	b = appendText(b, h.kind)
+	b = appendText(b, h.doc)
+	b = appendNumber(b, h.revision)
+	b = appendText(b, h.verb)
+	b = appendText(b, h.actor)
+	b = appendText(b, h.actorKind)
+	b = appendText(b, h.door)
+	return appendNumber(b, h.reverts)
+}
+
+func appendNumber(b []byte, n int64) []byte {
+	return binary.BigEndian.AppendUint64(b, uint64(n)) // #nosec G115 -- a bit pattern
+}
+
+func appendText[T ~string | ~[]byte](b []byte, s T) []byte {
+	return append(binary.BigEndian.AppendUint32(b, uint32(len(s))), s...) // #nosec G115 -- far below 4 GiB
 }
 
 // leaf is what the tree hashes for an entry: its header, then its sealed bytes.
@@ -95,10 +106,10 @@ func leaf(header, sealed []byte) []byte {
 	return append(append(make([]byte, 0, len(header)+len(sealed)), header...), sealed...)
 }
 
-func (h *header) entry() Entry {
+func (h *headerOf[T]) entry() Entry {
 	return Entry{
-		Number: h.number, Time: time.UnixMilli(h.time).UTC(), Act: h.act, Org: h.org, Kind: h.kind, Doc: h.doc, Revision: h.revision,
-		Verb: Verb(h.verb), Actor: h.actor, ActorKind: h.actorKind, Door: h.door, Reverts: h.reverts,
+		Number: h.number, Time: time.UnixMilli(h.time).UTC(), Act: h.act, Org: string(h.org), Kind: string(h.kind), Doc: string(h.doc), Revision: h.revision,
+		Verb: Verb(h.verb), Actor: string(h.actor), ActorKind: string(h.actorKind), Door: string(h.door), Reverts: h.reverts,
 	}
 }
 

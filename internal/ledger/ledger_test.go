@@ -30,6 +30,12 @@ type well struct {
 
 var wells = &ledger.Noun[well]{
 	Name: "well",
+	Blobs: func(w well) []string {
+		if hash := w.Labels["blob"]; hash != "" {
+			return []string{hash}
+		}
+		return nil
+	},
 	Table: &ledger.Table[well]{
 		Columns: []ledger.Column{{Name: "name", Type: ledger.Text}, {Name: "code", Type: ledger.Text}, {Name: "depth", Type: ledger.Real}},
 		Unique:  [][]string{{"code"}},

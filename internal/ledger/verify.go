@@ -3,7 +3,11 @@ package ledger
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -31,11 +35,22 @@ func (r *Report) OK() bool { return len(r.Problems) == 0 }
 
 const maxProblems = 1000
 
+// verifier checks a ledger on several connections that see one snapshot. It holds
+// at most 16 MB of rows for each, the keys of 65,536 documents (some 80 MB), and
+// a few hundred bytes for each 1,024 entries, however large the ledger is.
 type verifier struct {
-	ledger   *Ledger
-	q        *store.Q
-	report   Report
+	ledger    *Ledger
+	q         *store.Q // for what one connection does alone
+	report    Report
+	told      map[Problem]bool
+	size      int64 // the entries are numbered up to here
+	documents int64
+	matched   int64 // documents that were compared with their newest entry
+	keys      keyring
+
+	mu       sync.Mutex
 	progress func(done, total int64)
+	file     func(hash, document string)
 	total    int64
 	done     int64
 }
@@ -44,15 +59,29 @@ type verifier struct {
 // each entry against the tree, each hash of the tree, each signed checkpoint,
 // each sealed content, each document and each index row against the entries.
 func (l *Ledger) Verify(ctx context.Context, progress func(done, total int64)) (Report, error) {
-	v := &verifier{ledger: l, progress: progress}
+	return l.VerifyFiles(ctx, progress, nil)
+}
+
+// VerifyFiles is Verify that also tells of each file that any entry names, as
+// often as it is named, and of the document that does. Whether the files are there
+// is for the caller to see.
+func (l *Ledger) VerifyFiles(ctx context.Context, progress func(done, total int64), file func(hash, document string)) (Report, error) {
+	v := &verifier{ledger: l, progress: progress, file: file, told: map[Problem]bool{}, keys: keyring{young: map[string]*docInfo{}}}
 	v.report.Problems = []Problem{}
 	if l.refused != nil {
 		v.found("checkpoint file", "%v", l.refused)
 	}
-	err := l.store.Read(ctx, func(q *store.Q) error {
-		v.q = q
-		for _, step := range []func() error{v.size, v.entries, v.checkpoints, v.cosignatures, v.documents, v.indexes} {
-			if err := step(); err != nil {
+	var entries int64
+	if err := l.store.Read(ctx, func(q *store.Q) error {
+		_, err := q.Row([]any{&entries}, `SELECT coalesce(max(entries), 0) FROM head`)
+		return err
+	}); err != nil {
+		return v.report, err
+	}
+	err := l.store.ReadTogether(ctx, int(min(int64(runtime.GOMAXPROCS(0)), verifyMost, 1+entries/verifyWorth)), func(views []*store.Q) error {
+		v.q = views[0]
+		for _, step := range []func([]*store.Q) error{v.measure, v.entries, v.checkpoints, v.cosignatures, v.eachDocument, v.erasures} {
+			if err := step(views); err != nil {
 				return err
 			}
 		}
@@ -61,85 +90,121 @@ func (l *Ledger) Verify(ctx context.Context, progress func(done, total int64)) (
 	return v.report, err
 }
 
+const (
+	verifyMost  = 8      // connections that verification reads with
+	verifyWorth = 10_000 // entries that one more of them is worth opening for
+)
+
 func (v *verifier) found(where, what string, args ...any) {
+	v.add(Problem{Where: where, What: fmt.Sprintf(what, args...)})
+}
+
+func (v *verifier) add(p Problem) {
+	if v.told[p] {
+		return
+	}
 	if len(v.report.Problems) == maxProblems {
 		v.report.Cut = true
 		return
 	}
-	v.report.Problems = append(v.report.Problems, Problem{Where: where, What: fmt.Sprintf(what, args...)})
+	v.told[p] = true
+	v.report.Problems = append(v.report.Problems, p)
 }
 
 func (v *verifier) step(n int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	v.done += int64(n)
 	if v.progress != nil {
 		v.progress(v.done, v.total)
 	}
 }
 
-func (v *verifier) size() error {
-	var entries, documents int64
-	if _, err := v.q.Row([]any{&entries}, `SELECT count(*) FROM entry`); err != nil {
+// measure tells how much there is to do. The entries go up to the greatest number
+// that there is, or that the head knows of; only if the two differ the entries are
+// counted, because one of them may be beyond all reason.
+func (v *verifier) measure([]*store.Q) error {
+	var newest, head int64
+	if _, err := v.q.Row([]any{&newest, &head}, `SELECT (SELECT coalesce(max(number), 0) FROM entry), (SELECT coalesce(max(entries), 0) FROM head)`); err != nil {
 		return err
 	}
-	if _, err := v.q.Row([]any{&documents}, `SELECT count(*) FROM document`); err != nil {
+	entries := newest
+	if newest != head {
+		if _, err := v.q.Row([]any{&entries}, `SELECT count(*) FROM entry`); err != nil {
+			return err
+		}
+	}
+	if _, err := v.q.Row([]any{&v.documents}, `SELECT count(*) FROM document`); err != nil {
 		return err
 	}
-	v.total = entries + 2*documents
-	return nil
+	if v.size = max(newest, head); v.size-entries > maxProblems {
+		v.size = entries
+	}
+	v.total = v.size + v.documents
+	rows := v.q.Query(`SELECT number FROM entry WHERE number > $1 OR number < 1 ORDER BY number LIMIT 100`, v.size)
+	for rows.Next() {
+		var number int64
+		rows.Scan(&number)
+		v.found(fmt.Sprintf("entry %d", number), "has a number that is not its own: there are %d entries", entries)
+	}
+	return rows.Close()
 }
 
-// entries checks numbering, time, seals, leaf hashes and every hash of the tree.
-func (v *verifier) entries() error {
-	edge := &head{edge: map[int64]tlog.Hash{}}
-	edge.root, _ = tlog.TreeHash(0, nil)
-	tree := &treeRows{q: v.q}
-	reader := &Reader{q: v.q, ledger: v.ledger}
-	var last int64
-	for {
-		page, err := reader.records(`e.number > $1 ORDER BY e.number LIMIT 500`, []any{last})
-		if err != nil {
-			return err
-		}
-		if len(page) == 0 {
-			break
-		}
-		leaves := make([]tlog.Hash, len(page))
-		for i := range page {
-			e := &page[i]
-			where := fmt.Sprintf("entry %d", e.number)
-			if e.number != edge.entries+int64(i)+1 {
-				v.found(where, "entry %d is missing before it", edge.entries+int64(i)+1)
-				edge.entries = e.number - int64(i) - 1 // go on from here; the tree will not fit
+// together runs work for each of n things, on all views at once.
+func together(views []*store.Q, n int, worker func(q *store.Q) func(i int) error) error {
+	var next atomic.Int64
+	errs := make([]error, len(views))
+	var wg sync.WaitGroup
+	for w, q := range views {
+		wg.Go(func() {
+			do := worker(q)
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				if errs[w] = do(i); errs[w] != nil {
+					next.Store(int64(n)) // the others stop, too
+				}
 			}
-			if e.time < edge.time {
-				v.found(where, "is older than the entry before it")
-			}
-			edge.time = e.time
-			v.content(where, e)
-			leaves[i] = tlog.RecordHash(leaf(e.encode(), e.sealed))
-		}
-		last = page[len(page)-1].number
-		before := edge.entries
-		first, run, err := edge.append(leaves)
-		if err != nil {
-			v.found(fmt.Sprintf("entry %d", before+1), "the tree cannot be followed from here: %v", err)
-			return nil
-		}
-		if err := v.hashes(tree, before, first, leaves, run); err != nil {
-			return err
-		}
-		v.step(len(page))
+		})
 	}
-	v.report.Entries, v.report.Root = edge.entries, edge.root.String()
-	if extra, err := tree.more(); err != nil {
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// entries checks numbering, time, seals, leaf hashes and every hash of the tree,
+// and each document that has entries against its newest.
+func (v *verifier) entries(views []*store.Q) error {
+	chunks := make([]*chunk, (v.size+chunkEntries-1)/chunkEntries)
+	err := together(views, len(chunks), func(q *store.Q) func(int) error {
+		checker := newEntryChecker(v, q)
+		return func(i int) (err error) {
+			lo := int64(i) * chunkEntries
+			chunks[i], err = checker.check(lo)
+			v.step(int(min(chunkEntries, v.size-lo)))
+			return err
+		}
+	})
+	if err != nil {
 		return err
-	} else if extra {
+	}
+	root, newest := v.tree(chunks)
+	for _, c := range chunks {
+		v.matched += c.matched
+	}
+	v.report.Entries, v.report.Root = v.size, root.String()
+	var extra, length int64
+	end := tlog.StoredHashCount(v.size)
+	if _, err := v.q.Row([]any{&extra}, `SELECT count(*) FROM tree WHERE first >= $1 OR first < 0`, end); err != nil {
+		return err
+	}
+	if _, err := v.q.Row([]any{&length}, `SELECT first * 32 + length(hashes) FROM tree WHERE first < $1 ORDER BY first DESC LIMIT 1`, end); err != nil {
+		return err
+	}
+	if extra > 0 || length > end*tlog.HashSize {
 		v.found("tree", "has hashes beyond the last entry")
 	}
-	return v.headRow(edge)
+	return v.headRow(v.size, newest, root)
 }
 
-func (v *verifier) headRow(edge *head) error {
+func (v *verifier) headRow(size, newest int64, must tlog.Hash) error {
 	var entries, ms, ids int64
 	var root []byte
 	found, err := v.q.Row([]any{&entries, &ms, &root, &ids}, `SELECT entries, time, root, (SELECT count(*) FROM head) FROM head WHERE id = 1`)
@@ -147,7 +212,7 @@ func (v *verifier) headRow(edge *head) error {
 		return err
 	}
 	if !found {
-		if edge.entries > 0 {
+		if size > 0 {
 			v.found("head", "is missing")
 		}
 		return nil
@@ -155,105 +220,20 @@ func (v *verifier) headRow(edge *head) error {
 	if ids != 1 {
 		v.found("head", "has %d rows instead of one", ids)
 	}
-	if entries != edge.entries {
-		v.found("head", "says %d entries, there are %d", entries, edge.entries)
+	if entries != size {
+		v.found("head", "says %d entries, there are %d", entries, size)
 	}
-	if !bytes.Equal(root, edge.root[:]) {
+	if !bytes.Equal(root, must[:]) {
 		v.found("head", "its root is not that of the entries")
 	}
-	if ms != edge.time {
+	if ms != newest {
 		v.found("head", "its time is not that of the newest entry")
 	}
 	return nil
 }
 
-// content opens what is sealed in an entry, unless it was erased.
-func (v *verifier) content(where string, e *record) {
-	if e.wrapped == nil {
-		return // a missing document is found below, an erased one is as it should be
-	}
-	if _, err := v.ledger.unseal(&e.header, e.wrapped, e.sealed); err != nil {
-		v.found(where, "its sealed content does not open: the entry or the key of document %s was changed", e.doc)
-	}
-}
-
-// hashes compares recomputed hashes with the stored ones. A differing leaf names
-// its entry; a differing inner hash names its row.
-func (v *verifier) hashes(tree *treeRows, before, first int64, leaves, run []tlog.Hash) error {
-	isLeaf := map[int64]int64{} // stored index -> entry
-	for i := range leaves {
-		isLeaf[tlog.StoredHashIndex(0, before+int64(i))] = before + int64(i) + 1
-	}
-	bad := false
-	for i, want := range run {
-		index := first + int64(i)
-		is, row, err := tree.at(index)
-		if err != nil {
-			return err
-		}
-		switch number, leaf := isLeaf[index]; {
-		case is == want:
-		case row < 0:
-			v.found("tree", "hash %d is missing", index)
-		case leaf:
-			v.found(fmt.Sprintf("entry %d", number), "is not what the tree (row %d) has the hash of", row)
-			bad = true
-		case !bad:
-			v.found(fmt.Sprintf("tree row %d", row), "hash %d is not that of the entries below it", index)
-		}
-	}
-	return nil
-}
-
-// treeRows reads the tree table once, from the first hash to the last.
-type treeRows struct {
-	q     *store.Q
-	first int64
-	run   []byte
-	read  bool
-}
-
-// at gives the stored hash with an index; row is -1 when there is none.
-func (t *treeRows) at(index int64) (hash tlog.Hash, row int64, err error) {
-	for !t.read || index >= t.first+int64(len(t.run))/tlog.HashSize {
-		from := int64(0)
-		if t.read {
-			from = t.first + 1
-		}
-		var first int64
-		var run []byte
-		found, err := t.q.Row([]any{&first, &run}, `SELECT first, hashes FROM tree WHERE first >= $1 ORDER BY first LIMIT 1`, from)
-		if err != nil {
-			return hash, -1, err
-		}
-		if !found || first > index {
-			return hash, -1, nil
-		}
-		t.first, t.run, t.read = first, run, true
-	}
-	offset := (index - t.first) * tlog.HashSize
-	if offset < 0 || offset+tlog.HashSize > int64(len(t.run)) {
-		return hash, -1, nil
-	}
-	copy(hash[:], t.run[offset:])
-	return hash, t.first, nil
-}
-
-// more tells whether there are rows, or hashes in the row, beyond those asked for.
-func (t *treeRows) more() (bool, error) {
-	var rows int64
-	_, err := t.q.Row([]any{&rows}, `SELECT count(*) FROM tree WHERE first > $1 OR $2 = 0`, t.first, boolInt(t.read))
-	return rows > 0 || len(t.run)%tlog.HashSize != 0, err
-}
-
-func boolInt(b bool) int64 {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-func (v *verifier) checkpoints() error {
+// checkpoints checks each signed checkpoint against the tree.
+func (v *verifier) checkpoints([]*store.Q) error {
 	rows := v.q.Query(`SELECT c.size, c.time, c.note, coalesce(e.time, 0) FROM checkpoint c LEFT JOIN entry e ON e.number = c.size ORDER BY c.size`)
 	type signed struct {
 		size, time, entryTime int64
@@ -268,6 +248,7 @@ func (v *verifier) checkpoints() error {
 	if err := rows.Close(); err != nil {
 		return err
 	}
+	tree := remembered(v.q)
 	for _, c := range all {
 		where := fmt.Sprintf("checkpoint %d", c.size)
 		size, root, err := v.ledger.signer.open(c.note)
@@ -281,7 +262,7 @@ func (v *verifier) checkpoints() error {
 		case c.time != c.entryTime:
 			v.found(where, "its time is not that of its last entry")
 		default:
-			if is, err := tlog.TreeHash(size, storedHashes(v.q)); err != nil || is != root {
+			if is, err := tlog.TreeHash(size, tree); err != nil || is != root {
 				v.found(where, "its root is not that of the first %d entries: the past was changed", size)
 			}
 		}
@@ -289,38 +270,69 @@ func (v *verifier) checkpoints() error {
 	return nil
 }
 
-// documents checks each document against its newest entry.
-func (v *verifier) documents() error {
-	reader := &Reader{q: v.q, ledger: v.ledger}
-	rows := v.q.Query(`SELECT e.number, e.doc FROM entry e LEFT JOIN document d ON d.id = e.doc WHERE d.id IS NULL ORDER BY e.number LIMIT 100`)
-	for rows.Next() {
-		var number int64
-		var doc string
-		rows.Scan(&number, &doc)
-		v.found("document "+doc, "is missing; entry %d is of it", number)
-	}
-	if err := rows.Close(); err != nil {
+// eachDocument checks that every document was met by its newest entry, and every
+// row of every index.
+func (v *verifier) eachDocument(views []*store.Q) error {
+	ranges, err := v.ranges(v.q, rangesOfEach*len(views))
+	if err != nil {
 		return err
 	}
+	counts := make([]*documentCount, len(ranges))
+	err = together(views, len(ranges), func(q *store.Q) func(int) error {
+		checker := &documentChecker{v: v, q: q}
+		return func(i int) (err error) {
+			counts[i], err = checker.check(ranges[i])
+			return err
+		}
+	})
+	if err != nil {
+		return err
+	}
+	read, expected := map[string]int64{}, map[string]int64{}
+	for _, c := range counts {
+		for _, p := range c.problems {
+			v.add(p)
+		}
+		v.report.Documents += c.documents
+		v.report.Erased += c.erased
+		for noun, n := range c.rows {
+			read[noun] += n
+		}
+		for noun, n := range c.expected {
+			expected[noun] += n
+		}
+	}
+	for _, k := range v.ledger.order {
+		if k.table() == nil {
+			continue
+		}
+		var rows int64
+		if _, err := v.q.Row([]any{&rows}, `SELECT count(*) FROM `+k.noun()); err != nil {
+			return err
+		}
+		if rows > read[k.noun()] {
+			v.found("index "+k.noun(), "has %d rows for %d documents", rows, expected[k.noun()])
+		}
+	}
+	if v.report.Documents-v.report.Erased == v.matched {
+		return nil
+	}
+	// Some document was not met. Which, is told by looking at each by itself.
+	reader := &Reader{q: v.q, ledger: v.ledger}
 	return eachDocument(v.q, "", func(page []*document) error {
 		for _, d := range page {
 			if err := v.document(reader, d); err != nil {
 				return err
 			}
 		}
-		v.step(len(page))
 		return nil
 	})
 }
 
+// document checks one document against its newest entry.
 func (v *verifier) document(reader *Reader, d *document) error {
-	v.report.Documents++
 	where := "document " + d.id
 	if d.wrapped == nil {
-		v.report.Erased++
-		if d.body != nil {
-			v.found(where, "has content but no key")
-		}
 		return nil
 	}
 	found, err := reader.records(`e.doc = $1 ORDER BY e.revision DESC LIMIT 1`, []any{d.id})
@@ -350,91 +362,6 @@ func (v *verifier) document(reader *Reader, d *document) error {
 			v.found(where, "its content is not that of entry %d", e.number)
 		} else if d.shape != c.Shape {
 			v.found(where, "its shape is not that of entry %d", e.number)
-		}
-	}
-	return nil
-}
-
-// indexes checks each row of each index table against its document.
-func (v *verifier) indexes() error {
-	names := map[string]bool{}
-	for _, k := range v.ledger.order {
-		t := k.table()
-		if t == nil {
-			continue
-		}
-		names[k.noun()] = true
-		expected := int64(0)
-		err := eachDocument(v.q, k.noun(), func(page []*document) error {
-			for _, d := range page {
-				if d.body == nil {
-					continue
-				}
-				row, err := k.row(d)
-				if err != nil {
-					v.found("document "+d.id, "cannot be indexed: %v", err)
-					continue
-				}
-				if row == nil {
-					continue
-				}
-				expected++
-				if err := v.indexRow(k, d, row); err != nil {
-					return err
-				}
-			}
-			v.step(len(page))
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		var rows int64
-		if _, err := v.q.Row([]any{&rows}, `SELECT count(*) FROM `+k.noun()); err != nil {
-			return err
-		}
-		if rows > expected {
-			v.found("index "+k.noun(), "has %d rows for %d documents", rows, expected)
-		}
-	}
-	return nil
-}
-
-func (v *verifier) indexRow(k Kind, d *document, want []any) error {
-	columns := k.table().columns
-	var org string
-	dest := []any{&org}
-	sql := `SELECT org`
-	for _, c := range columns {
-		sql += `, ` + c.Name
-		switch c.Type {
-		case Integer:
-			dest = append(dest, new(*int64))
-		case Real:
-			dest = append(dest, new(*float64))
-		default:
-			dest = append(dest, new(*string))
-		}
-	}
-	found, err := v.q.Row(dest, sql+` FROM `+k.noun()+` WHERE id = $1`, d.id)
-	if err != nil {
-		return err
-	}
-	where := "index " + k.noun() + " " + d.id
-	if !found {
-		v.found(where, "is missing")
-		return nil
-	}
-	if org != d.org {
-		v.found(where, "its organization is not that of the document")
-	}
-	for i, c := range columns {
-		is, must := plain(dest[i+1]), plain(want[i])
-		if whole, ok := must.(int64); ok && c.Type == Real {
-			must = float64(whole)
-		}
-		if is != must {
-			v.found(where, "column %s is %v, by the document it is %v", c.Name, is, must)
 		}
 	}
 	return nil

@@ -268,7 +268,7 @@ func withCosignatures(q *store.Q, size int64, text string) (string, error) {
 }
 
 // cosignatures checks every cosignature that was kept with the key it was kept under.
-func (v *verifier) cosignatures() error {
+func (v *verifier) cosignatures([]*store.Q) error {
 	type kept struct {
 		size             int64
 		key, line, check string

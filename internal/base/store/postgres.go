@@ -52,6 +52,18 @@ func (db *postgresDB) read(ctx context.Context, fn func(*Q) error) error {
 	return db.transact(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, fn)
 }
 
+func (db *postgresDB) scrub(ctx context.Context, tables []string) (bool, error) {
+	if db.closed.Load() {
+		return false, errClosed
+	}
+	for _, table := range tables {
+		if _, err := db.pool.Exec(ctx, "VACUUM "+pgx.Identifier{table}.Sanitize()); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
 func (db *postgresDB) write(ctx context.Context, fn func(*Q) error) error {
 	return db.transact(ctx, pgx.TxOptions{}, fn)
 }

@@ -92,6 +92,15 @@ func (s *Store) Read(ctx context.Context, fn func(*Q) error) error { return s.db
 // itself leaves open whether it happened.
 func (s *Store) Write(ctx context.Context, fn func(*Q) error) error { return s.db.write(ctx, fn) }
 
+// Scrub leaves no copy of what was overwritten or deleted in the engine's own log:
+// SQLite's is moved into the database, where freed bytes are zeroed
+// (secure_delete), and cut off. It waits for readers, and tells whether it could;
+// if not, it is to be called again. PostgreSQL keeps dead rows until its VACUUM,
+// and its log as long as it is configured to: there it asks for the VACUUM of a table.
+func (s *Store) Scrub(ctx context.Context, tables ...string) (bool, error) {
+	return s.db.scrub(ctx, tables)
+}
+
 // Engine tells which engine the transaction runs on.
 func (q *Q) Engine() Engine { return q.engine }
 

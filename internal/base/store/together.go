@@ -13,8 +13,12 @@ const apartCacheKiB = 16_000
 
 // ReadTogether runs fn over n views of one snapshot, each on a connection of its
 // own and for a goroutine of its own. It is for reading everything with all
-// cores: the connections come beside those of Read, so that nobody waits for them.
+// cores: the connections come beside those of Read, so that nobody waits for
+// them. A single view comes from those of Read.
 func (s *Store) ReadTogether(ctx context.Context, n int, fn func([]*Q) error) error {
+	if n == 1 {
+		return s.db.read(ctx, func(q *Q) error { return fn([]*Q{q}) })
+	}
 	return s.db.readTogether(ctx, n, fn)
 }
 
