@@ -13,21 +13,24 @@ type onThing struct {
 	Thing string `query:"thing" required:"true" maxLength:"100" doc:"kind:id, for example site:0192…"`
 }
 
-func (s *server) grants(ctx context.Context, actor ledger.Actor, in *onThing) (*Body[Page[ledger.Doc[access.Grant]]], error) {
+func (s *server) grants(ctx context.Context, actor ledger.Actor, in *onThing) (*Body[Page[GrantLine]], error) {
 	kind, id, found := strings.Cut(in.Thing, ":")
 	if !found {
 		return nil, fault.New(fault.Invalid, "access_grant.thing", "That names no thing").At("thing", "no kind and id", "Send kind:id")
 	}
-	var grants []ledger.Doc[access.Grant]
+	var lines []GrantLine
 	err := s.Ledger.Read(ctx, func(r *ledger.Reader) error {
 		thing, err := access.Describe(r, kind, id)
 		if err != nil {
 			return err
 		}
-		grants, err = access.On(r, actor, thing)
+		grants, err := access.On(r, actor, thing)
+		if err == nil {
+			lines, err = grantLines(r, thing, grants)
+		}
 		return err
 	})
-	return list(grants, err)
+	return list(lines, err)
 }
 
 type grantRequest struct {
