@@ -1,0 +1,13 @@
+import { describe, expect, it } from 'vitest'
+import { listed, visibly } from './words'
+
+describe('words of rights', () => {
+  it('puts an and before the last', () => {
+    expect(['', 'see', 'see and edit', 'see, edit and delete']).toEqual([[], ['see'], ['see', 'edit'], ['see', 'edit', 'delete']].map(listed))
+  })
+  it('says what becomes visible', () => {
+    expect(visibly({ kind: 'site', before: 3, after: 15 })).toBe('12 sites become visible')
+    expect(visibly({ kind: 'response', before: 3, after: 0 })).toBe('3 responses vanish')
+    expect(visibly({ kind: 'response', before: 3, after: 3 })).toBe('')
+  })
+})
