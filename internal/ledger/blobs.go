@@ -1,6 +1,9 @@
 package ledger
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"strings"
+)
 
 // Blobs lists the files that a content of a noun names, as the noun declares.
 func (r *Reader) Blobs(kind string, content json.RawMessage) []string {
@@ -46,27 +49,34 @@ func (l *Ledger) blobsOf(kind string, shape int, content []byte) []string {
 	return found
 }
 
-// Naming goes through the documents that are there now and name files, with the
-// files they name.
-func (r *Reader) Naming(fn func(doc string, hash string)) error {
+// Files goes through the files that any entry names, whose content can be read, or
+// is sealed and may come back: whatever must be kept. A file may come more than once.
+func (r *Reader) Files(fn func(hash string)) error {
 	for _, k := range r.ledger.order {
 		if !k.naming() {
 			continue
 		}
-		err := eachDocument(r.q, k.noun(), func(page []*document) error {
-			for _, d := range page {
-				hashes, err := k.blobs(d)
+		last := int64(0)
+		for {
+			rows := r.Query(`SELECT `+strings.TrimSuffix(entryColumns, "d.key")+`coalesce(d.key, d.held) FROM entry e JOIN document d ON d.id = e.doc
+				WHERE e.number > $1 AND e.kind = $2 AND coalesce(d.key, d.held) IS NOT NULL ORDER BY e.number LIMIT 500`, last, k.noun())
+			page, err := scanRecords(rows)
+			if err != nil {
+				return err
+			}
+			if len(page) == 0 {
+				break
+			}
+			for i := range page {
+				_, c, err := r.open(&page[i])
 				if err != nil {
 					return err
 				}
-				for _, hash := range hashes {
-					fn(d.id, hash)
+				for _, hash := range r.ledger.blobsOf(k.noun(), c.Shape, c.Body) {
+					fn(hash)
 				}
 			}
-			return nil
-		})
-		if err != nil {
-			return err
+			last = page[len(page)-1].number
 		}
 	}
 	return nil

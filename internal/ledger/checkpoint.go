@@ -2,10 +2,7 @@ package ledger
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -43,25 +40,11 @@ func newSigner(v *vault.Vault, origin, dir string) (*signer, error) {
 	if origin == "" || strings.ContainsAny(origin, "+\n\t ") {
 		return nil, fmt.Errorf("checkpoint origin %q: letters, digits, dots and slashes only", origin)
 	}
-	seed := v.Derive("checkpoint signing", ed25519.SeedSize)
-	public, ok := ed25519.NewKeyFromSeed(seed).Public().(ed25519.PublicKey)
-	if !ok {
-		return nil, errors.New("checkpoint key")
-	}
-	verifierKey, err := note.NewEd25519VerifierKey(origin, public)
+	sign, verifierKey, err := noteSigner(v, "checkpoint signing", origin)
 	if err != nil {
 		return nil, err
 	}
 	verifier, err := note.NewVerifier(verifierKey)
-	if err != nil {
-		return nil, err
-	}
-	// note's own encoding of a private key: algorithm 1, then the seed.
-	const algorithm = 1
-	sum := sha256.Sum256(append([]byte(origin+"\n"), append([]byte{algorithm}, public...)...))
-	key := fmt.Sprintf("PRIVATE+KEY+%s+%08x+%s", origin, binary.BigEndian.Uint32(sum[:4]),
-		base64.StdEncoding.EncodeToString(append([]byte{algorithm}, seed...)))
-	sign, err := note.NewSigner(key)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,8 @@
 // its content is AES-256-GCM in segments under a key derived for this one blob,
 // so that the directory tells an outsider nothing but sizes and times. Put
 // returns when the file and its directory are on disk; putting the same content
-// again is free. Nothing is ever changed in place.
+// again is free. Nothing is ever changed in place; Sweep removes what
+// nothing names any more.
 //
 // Who controls the directory can delete blobs, which verify finds; he cannot
 // read, change or swap them without being noticed on the next read.
@@ -24,6 +25,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/tink-crypto/tink-go/v2/streamingaead/subtle"
 
@@ -118,7 +120,8 @@ func (s *Store) Put(ctx context.Context, r io.Reader, limit int64) (Ref, error) 
 	for _, step := range []step{
 		{"make directory", func() error { return os.MkdirAll(filepath.Dir(path), 0o700) }},
 		{"rename", func() error {
-			if _, err := os.Stat(path); err == nil {
+			now := time.Now()
+			if err := os.Chtimes(path, now, now); err == nil { // it is there, and somebody is about to name it again
 				return nil
 			}
 			return os.Rename(f.Name(), path)
@@ -191,6 +194,56 @@ func (s *Store) Verify(ctx context.Context, hash string) error {
 	}
 	_, err = io.Copy(io.Discard, r)
 	return errors.Join(err, r.Close())
+}
+
+// Sweep deletes the files that nothing names: each is spoiled before it is
+// removed. named tells of every hash that must stay. Files that were put, or put
+// again, after a time stay too: somebody may be about to name them. It tells how
+// many are gone.
+func (s *Store) Sweep(ctx context.Context, named func(keep func(hash string)) error, before time.Time) (removed int, err error) {
+	kept := map[string]bool{}
+	err = named(func(hash string) {
+		if path, err := s.path(hash); err == nil {
+			kept[path] = true
+		}
+	})
+	if err != nil {
+		return 0, err
+	}
+	err = filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || ctx.Err() != nil {
+			return errors.Join(err, ctx.Err())
+		}
+		if d.IsDir() {
+			if d.Name() == "incoming" {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if kept[path] || len(filepath.Base(path)) != 62 {
+			return nil
+		}
+		info, err := d.Info()
+		if err != nil || !info.ModTime().Before(before) {
+			return err
+		}
+		removed++
+		return spoil(path)
+	})
+	return removed, err
+}
+
+// spoil overwrites what the key of a blob is made of, and removes the file.
+func spoil(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0) // #nosec G304 -- a file of ours
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(make([]byte, headerSize+4096), 0)
+	if err = errors.Join(err, f.Sync(), f.Close(), os.Remove(path)); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
 }
 
 func (s *Store) path(hash string) (string, error) {

@@ -46,6 +46,7 @@ type database interface {
 	read(ctx context.Context, fn func(*Q) error) error
 	write(ctx context.Context, fn func(*Q) error) error
 	readTogether(ctx context.Context, n int, fn func([]*Q) error) error
+	scrub(ctx context.Context, tables []string) (bool, error)
 	close() error
 }
 
