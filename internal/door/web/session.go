@@ -17,8 +17,11 @@ import (
 type Session struct {
 	Account       account.Person `json:"account"`
 	Needs         string         `json:"needs" enum:",code,totp-setup" doc:"what is missing before anything may be done"`
+	Factors       []string       `json:"factors" doc:"second factors that can be shown now: totp, passkey, recovery"`
 	Organizations []org.Mine     `json:"organizations"`
+	Workspaces    []org.Inside   `json:"workspaces" doc:"workspaces that the person is locked into"`
 	Server        string         `json:"server" doc:"name of this server"`
+	Operator      bool           `json:"operator" doc:"a server administrator"`
 }
 
 type sessionAnswer struct {
@@ -27,7 +30,11 @@ type sessionAnswer struct {
 }
 
 func (s *server) sessionOf(ctx context.Context, view account.View) (Session, error) {
-	out := Session{Account: view.Account, Needs: view.Needs, Organizations: []org.Mine{}, Server: s.Name}
+	out := Session{Account: view.Account, Needs: view.Needs, Organizations: []org.Mine{}, Workspaces: []org.Inside{}, Server: s.Name}
+	var err error
+	if out.Factors, err = s.Accounts.Shown(ctx, view); err != nil {
+		return out, err
+	}
 	if view.Needs != account.NeedsNothing {
 		return out, nil
 	}
@@ -36,11 +43,22 @@ func (s *server) sessionOf(ctx context.Context, view account.View) (Session, err
 	if err != nil {
 		return out, err
 	}
+	if out.Operator, err = s.Server.IsOperator(ctx, actor); err != nil {
+		return out, err
+	}
 	mine, err := s.People.Organizations(ctx, actor)
+	if err != nil {
+		return out, err
+	}
 	if mine != nil {
 		out.Organizations = mine
 	}
-	return out, err
+	if inside, err := s.People.LockedInto(ctx, actor); err != nil {
+		return out, err
+	} else if inside != nil {
+		out.Workspaces = inside
+	}
+	return out, nil
 }
 
 // opened answers with a session and, when there is a new token, its cookie.

@@ -49,6 +49,9 @@ type Credential struct {
 	TOTP        []byte    `json:"totp,omitempty"`    // seed, sealed by the vault, bound to the account
 	Pending     []byte    `json:"pending,omitempty"` // a seed that is shown, not yet confirmed
 	Step        int64     `json:"step,omitempty"`    // last time step whose code was used
+
+	Recovery     []string  `json:"recovery,omitempty"` // hashes of the recovery codes that are left
+	RecoveryMade time.Time `json:"recovery_made,omitzero"`
 }
 
 // Session is one sign-in of one browser.
@@ -109,7 +112,7 @@ var Sessions = ledger.Noun[Session]{
 
 // Nouns are the nouns of this package, for ledger.Config.
 func Nouns() []ledger.Kind {
-	return []ledger.Kind{&Accounts, &Credentials, &Sessions, &Events, &ServiceTokens, &TokenUses}
+	return []ledger.Kind{&Accounts, &Credentials, &Sessions, &Events, &ServiceTokens, &TokenUses, &Passkeys}
 }
 
 var _ = access.Register(&Accounts, access.Columns{Owner: "id"}, func(_ *ledger.Reader, d ledger.Doc[Account]) (access.Thing, error) {
@@ -169,6 +172,9 @@ type Config struct {
 	Vault  *vault.Vault
 	Server string // name of the server in authenticator apps; "" is Qanat
 
+	// Mail sends a mail to a person; nil: the server sends none. It does not wait.
+	Mail func(ctx context.Context, to, subject, text string)
+
 	// HashMemory is the memory of one password hash in KiB; 0 is 64 MiB. Less only
 	// for tests and demonstrations: a hash keeps the cost it was made with.
 	HashMemory uint32
@@ -179,11 +185,14 @@ type Service struct {
 	ledger *ledger.Ledger
 	vault  *vault.Vault
 	server string
+	mail   func(ctx context.Context, to, subject, text string)
 	hasher *hasher
 	used   *lastUse
 	uses   uses // of service tokens
 
-	passwords, codes, reports, tokens *Throttle
+	passwords, codes, keys, reports, tokens *Throttle
+
+	ceremonies ceremonies
 }
 
 // New makes the service.
@@ -192,10 +201,11 @@ func New(c Config) *Service {
 		c.Server = "Qanat"
 	}
 	return &Service{
-		ledger: c.Ledger, vault: c.Vault, server: c.Server, hasher: newHasher(c.HashMemory),
+		ledger: c.Ledger, vault: c.Vault, server: c.Server, mail: c.Mail, hasher: newHasher(c.HashMemory),
 		used:      newLastUse(c.Ledger.Now()),
 		passwords: NewThrottle(c.Ledger.Now, passwordLimits),
 		codes:     NewThrottle(c.Ledger.Now, codeLimits),
+		keys:      NewThrottle(c.Ledger.Now, Limits{From: Rate{50, 2 * time.Second}}),
 		tokens:    NewThrottle(c.Ledger.Now, Limits{From: Rate{20, 10 * time.Second}}),
 		reports:   NewThrottle(c.Ledger.Now, Limits{From: Rate{20, 10 * time.Second}}),
 	}

@@ -12,7 +12,7 @@ import (
 type Event struct {
 	Account string `json:"account,omitempty"`
 	Email   string `json:"email,omitempty"` // as it was typed, when there is no such account
-	What    string `json:"what" enum:"sign-in,sign-in-refused,code-refused,sessions-ended"`
+	What    string `json:"what" enum:"sign-in,sign-in-refused,code-refused,sessions-ended,passkey-cloned,recovery-used"`
 	From    string `json:"from,omitempty"`
 	Agent   string `json:"agent,omitempty"`
 	Count   int    `json:"count,omitempty" doc:"how many, of what the event counts"`

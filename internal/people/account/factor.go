@@ -10,7 +10,9 @@ import (
 
 // Second factors, as a session keeps which one was shown.
 const (
-	ByTOTP = "totp"
+	ByTOTP     = "totp"
+	ByPasskey  = "passkey"
+	ByRecovery = "recovery"
 )
 
 // purpose is what a code is shown for.
@@ -208,9 +210,18 @@ func (s *Service) ResetFactor(ctx context.Context, actor ledger.Actor, account, 
 // TakeFactor is ResetFactor inside a transaction. The caller has decided that the actor may.
 func TakeFactor(tx *ledger.Tx, account string) error {
 	if _, err := Credentials.Update(tx, CredentialID(account), 0, func(c *Credential) error {
-		c.TOTP, c.Pending = nil, nil
+		c.TOTP, c.Pending, c.Recovery = nil, nil, nil
 		return nil
 	}); err != nil {
+		return err
+	}
+	keys, err := Passkeys.List(tx.Reader, "n.account = $1", account)
+	for _, k := range keys {
+		if err == nil {
+			err = Passkeys.Delete(tx, k.ID, 0)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	return endSessions(tx, account, "")

@@ -45,6 +45,13 @@ func FactorsOf(r *ledger.Reader, account string) (factors []string, password boo
 	if c.Body.TOTP != nil {
 		factors = append(factors, "authenticator app")
 	}
+	if err != nil {
+		return factors, false, err
+	}
+	some, err := hasPasskey(r, account)
+	if some {
+		factors = append(factors, "passkey")
+	}
 	return factors, c.Body.Password != "", err
 }
 

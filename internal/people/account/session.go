@@ -153,21 +153,27 @@ func (s *Service) find(r *ledger.Reader, token string) (ledger.Doc[Session], led
 	if credential, err = Credentials.Get(r, CredentialID(a.ID)); err != nil {
 		return fail(err)
 	}
-	return session, credential, s.view(session, a, credential), nil
+	view, err := s.view(r, session, a, credential)
+	return session, credential, view, err
 }
 
-func (s *Service) view(d ledger.Doc[Session], a ledger.Doc[Account], c ledger.Doc[Credential]) View {
+func (s *Service) view(r *ledger.Reader, d ledger.Doc[Session], a ledger.Doc[Account], c ledger.Doc[Credential]) (View, error) {
 	v := View{
 		ID: d.ID, Account: Person{a.ID, a.Body.Name, a.Body.Email}, Created: d.Body.Created, Expires: d.Body.Expires,
 		From: d.Body.From, Agent: d.Body.Agent, Used: s.used.at(d.ID, d.Body.Created), Factor: d.Body.Factor, Proved: d.Body.Proved,
 	}
-	switch {
-	case c.Body.TOTP == nil:
-		v.Needs = NeedsTOTPSetup
-	case d.Body.Factor == "":
-		v.Needs = NeedsCode
+	if d.Body.Factor != "" {
+		return v, nil
 	}
-	return v
+	v.Needs = NeedsCode
+	if c.Body.TOTP != nil {
+		return v, nil
+	}
+	some, err := hasPasskey(r, a.ID)
+	if !some {
+		v.Needs = NeedsTOTPSetup
+	}
+	return v, err
 }
 
 func (s *Service) alive(d ledger.Doc[Session]) bool {
@@ -196,9 +202,14 @@ func (s *Service) List(ctx context.Context, actor ledger.Actor, account string) 
 		}
 		views = nil
 		for _, d := range docs {
-			if s.alive(d) {
-				views = append(views, s.view(d, a, c))
+			if !s.alive(d) {
+				continue
 			}
+			v, err := s.view(r, d, a, c)
+			if err != nil {
+				return err
+			}
+			views = append(views, v)
 		}
 		return nil
 	})
