@@ -106,20 +106,25 @@ func Require(r *ledger.Reader, actor ledger.Actor, verb Verb, t Thing) error {
 // Require is the function of that name for an actor whose principals are known:
 // for many questions in one snapshot.
 func (s *Set) Require(r *ledger.Reader, verb Verb, t Thing) error {
-	held := s.room[:0]
-	var err error
-	for _, all := range []bool{false, true} { // what needs no look at grants is often enough
-		if held, err = s.gather(r, held[:0], &t, all); err != nil {
+	if s.System {
+		return nil
+	}
+	able, seen := false, false
+	if can, see, word := allowed(t.Kind, verb), allowed(t.Kind, See), t.word(); !s.hidden(&t) {
+		inScope, inSight := s.scoped(t.Kind, verb), s.scoped(t.Kind, See)
+		counts := func(role string) bool {
+			return inScope && can.include(role, word) || !seen && inSight && see.include(role, word)
+		}
+		err := s.each(r, &t, counts, func(h *heldRole) bool {
+			able = inScope && can.include(h.role, word)
+			seen = seen || inSight && see.include(h.role, word)
+			return !able
+		})
+		if err != nil || able {
 			return err
 		}
-		if s.able(held, verb, &t) {
-			s.room = held
-			return nil
-		}
 	}
-	s.room = held
 	kind := strings.ReplaceAll(t.Kind, "_", " ")
-	seen := s.able(held, See, &t)
 	if t.ID == "" && !seen { // to be made: who sees the place learns that it is not for them
 		seen = t.Org != "" && s.belongs(t.Org)
 	}
@@ -209,19 +214,7 @@ func (s *Set) allows(held []heldRole, verb Verb, t Thing) []heldRole {
 
 // able is allows without the reasons.
 func (s *Set) able(held []heldRole, verb Verb, t *Thing) bool {
-	if s.System {
-		return true
-	}
-	if s.narrowed(verb, t) {
-		return false
-	}
-	roles, word := allowed(t.Kind, verb), t.word()
-	for i := range held {
-		if roles.include(held[i].role, word) {
-			return true
-		}
-	}
-	return false
+	return s.System || len(s.allows(held, verb, *t)) > 0
 }
 
 // narrowed tells whether a token's or phone's limit or a workspace is against it, whatever the actor holds.

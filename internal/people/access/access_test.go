@@ -1,7 +1,6 @@
 package access_test
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -342,48 +341,4 @@ func TestEndedAccount(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(false)
-}
-
-// BenchmarkDecide asks about a private site three branches below, for a person
-// with several memberships and grants.
-func BenchmarkDecide(b *testing.B) {
-	storetest.EachBench(b, func(b *testing.B, open func() *store.Store) {
-		c := newCast(b, open())
-		person := c.people["org viewer"]
-		for i := range 5 {
-			c.Join(b, person.ID, c.Branch(b, c.north, fmt.Sprint("Ward ", i)), org.Members)
-		}
-		for name, thing := range map[string]string{"site": "site private", "response": "response final"} {
-			b.Run(name, func(b *testing.B) {
-				c.Read(b, func(r *ledger.Reader) error {
-					t, err := c.thing(r, thing)
-					if err != nil {
-						return err
-					}
-					for b.Loop() {
-						_ = access.Require(r, person, access.See, t)
-					}
-					b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N), "ns/decision")
-					return nil
-				})
-			})
-			b.Run(name+"-known-person", func(b *testing.B) {
-				c.Read(b, func(r *ledger.Reader) error {
-					t, err := c.thing(r, thing)
-					if err != nil {
-						return err
-					}
-					set, err := access.Principals(r, person)
-					if err != nil {
-						return err
-					}
-					for b.Loop() {
-						_ = set.Require(r, access.See, t)
-					}
-					b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N), "ns/decision")
-					return nil
-				})
-			})
-		}
-	})
 }

@@ -70,31 +70,38 @@ const maxCatchUp = 5000
 
 type pictureKey struct{}
 
-// pictureFor gives the picture if it is right for the reader.
-func pictureFor(r *ledger.Reader) (*picture, int64, error) {
+// view is a reader with the picture that is right for it; p is nil where SQL must be asked.
+type view struct {
+	r    *ledger.Reader
+	p    *picture
+	seen int64
+}
+
+func viewOf(r *ledger.Reader) (view, error) {
+	v := view{r: r}
 	if r.Staged(pictured...) {
-		return nil, 0, nil
+		return v, nil
 	}
 	seen, err := r.Seen()
 	if err != nil {
-		return nil, 0, err
+		return v, err
 	}
 	p, _ := r.Beside(pictureKey{}, newPicture).(*picture)
 	p.mu.RLock()
-	behind := !p.loaded || p.at < seen
-	old := p.changed > seen
+	behind, old := !p.loaded || p.at < seen, p.changed > seen
 	p.mu.RUnlock()
 	if old {
-		return nil, 0, nil
+		return v, nil
 	}
 	if behind {
 		if !p.filling.TryLock() {
-			return nil, 0, nil // somebody reads what has changed; nobody waits for it
+			return v, nil // somebody reads what has changed; nobody waits for it
 		}
 		err = p.catchUp(r, seen)
 		p.filling.Unlock()
 	}
-	return p, seen, err
+	v.p, v.seen = p, seen
+	return v, err
 }
 
 func newPicture(l *ledger.Ledger) any {
@@ -119,27 +126,28 @@ func (p *picture) heard(entries []ledger.Entry) {
 func (p *picture) right(seen int64) bool { return p.loaded && p.changed <= seen && seen <= p.at }
 
 // lookup reads one value of the picture; ok is false when it must be asked by SQL.
-func lookup[K comparable, V any](p *picture, seen int64, from func(*picture) map[K]V, key K) (value V, found, ok bool) {
-	if p == nil {
+func lookup[K comparable, V any](v view, from func(*picture) map[K]V, key K) (value V, found, ok bool) {
+	if v.p == nil {
 		return value, false, false
 	}
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	if !p.right(seen) {
+	v.p.mu.RLock()
+	defer v.p.mu.RUnlock()
+	if !v.p.right(v.seen) {
 		return value, false, false
 	}
-	value, found = from(p)[key]
+	value, found = from(v.p)[key]
 	return value, found, true
 }
 
 // line is a branch and those above it.
-func (p *picture) line(seen int64, branch string) (line []string, ok bool) {
+func (v view) line(branch string) (line []string, ok bool) {
+	p := v.p
 	if p == nil {
 		return nil, false
 	}
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	if !p.right(seen) {
+	if !p.right(v.seen) {
 		return nil, false
 	}
 	line = make([]string, 0, 4)
@@ -153,14 +161,14 @@ func (p *picture) line(seen int64, branch string) (line []string, ok bool) {
 	return line, true
 }
 
-func (p *picture) keepPhone(seen int64, id string, is phone) {
-	if p == nil {
+func (v view) keepPhone(id string, is phone) {
+	if v.p == nil {
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.right(seen) {
-		p.phones[id] = is
+	v.p.mu.Lock()
+	defer v.p.mu.Unlock()
+	if v.p.right(v.seen) {
+		v.p.phones[id] = is
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/qanat-water/qanat/internal/base/store"
-	"github.com/qanat-water/qanat/internal/ledger"
 )
 
 // What narrows rights: the scopes of a service token, and workspaces. Neither
@@ -47,15 +46,12 @@ func tokenLimit(named []string) map[Verb]bool {
 }
 
 // readToken makes the set that of the service token which the actor is.
-func (s *Set) readToken(r *ledger.Reader) error {
+func (s *Set) readToken(v view) error {
+	r := v.r
 	if s.Actor.ID == "" || !r.Has("token") {
 		return nil
 	}
-	p, seen, err := pictureFor(r)
-	if err != nil {
-		return err
-	}
-	t, _, ok := lookup(p, seen, func(p *picture) map[string]token { return p.tokens }, s.Actor.ID)
+	t, _, ok := lookup(v, func(p *picture) map[string]token { return p.tokens }, s.Actor.ID)
 	if !ok {
 		rows := r.Query("SELECT n.id, "+tokenColumns+" FROM token n WHERE n.id = $1", s.Actor.ID)
 		for rows.Next() {
@@ -74,7 +70,7 @@ func (s *Set) readToken(r *ledger.Reader) error {
 	if t.group != "" {
 		s.memberships = []membership{{org: t.org, branch: t.branch, group: t.group}}
 	}
-	return s.readLocks(r)
+	return s.readLocks(v)
 }
 
 // scoped tells whether the actor's own limits let it do a verb on a kind at all.
@@ -93,7 +89,7 @@ type lock struct {
 // unlocked are the kinds that workspaces do not narrow: who somebody is, and the
 // organization he works in. All kinds but these are hidden, unless the workspace
 // names their survey or site type.
-var unlocked = []string{"account", "session", "phone", "branch", "team", "membership", "invitation", "token", "policy", "workspace", "site_type"}
+var unlocked = []string{"account", "session", "phone", "branch", "team", "membership", "invitation", "join_code", "join_request", "token", "policy", "workspace", "site_type"}
 
 const workspaceColumns = "n.org, n.people, n.surveys, n.types, n.presets"
 
@@ -103,16 +99,12 @@ func (w *workspace) scan(rows *store.Rows, org *string) {
 	w.people, w.surveys, w.types, w.presets = strings.Fields(people), strings.Fields(surveys), strings.Fields(types), strings.Fields(presets)
 }
 
-func workspacesOf(r *ledger.Reader, org string) ([]workspace, error) {
-	p, seen, err := pictureFor(r)
-	if err != nil {
-		return nil, err
-	}
-	if found, _, ok := lookup(p, seen, func(p *picture) map[string][]workspace { return p.workspaces }, org); ok {
+func workspacesOf(v view, org string) ([]workspace, error) {
+	if found, _, ok := lookup(v, func(p *picture) map[string][]workspace { return p.workspaces }, org); ok {
 		return found, nil
 	}
 	var found []workspace
-	rows := r.Query("SELECT n.id, "+workspaceColumns+" FROM workspace n WHERE n.org = $1", org)
+	rows := v.r.Query("SELECT n.id, "+workspaceColumns+" FROM workspace n WHERE n.org = $1", org)
 	for rows.Next() {
 		var w workspace
 		w.scan(rows, &org)
@@ -126,15 +118,15 @@ func workspacesOf(r *ledger.Reader, org string) ([]workspace, error) {
 
 // readLocks finds the workspaces that narrow what the actor sees of the
 // organizations it belongs to. Admins of an organization are never locked.
-func (s *Set) readLocks(r *ledger.Reader) error {
-	if !r.Has("workspace") {
+func (s *Set) readLocks(v view) error {
+	if !v.r.Has("workspace") {
 		return nil
 	}
 	for i, m := range s.memberships {
 		if slices.ContainsFunc(s.memberships[:i], func(before membership) bool { return before.org == m.org }) {
 			continue // looked at already
 		}
-		all, err := workspacesOf(r, m.org)
+		all, err := workspacesOf(v, m.org)
 		if err != nil {
 			return err
 		}
@@ -145,7 +137,7 @@ func (s *Set) readLocks(r *ledger.Reader) error {
 		locked := false
 		for _, w := range all {
 			for _, p := range w.people {
-				is, err := s.Is(r, p)
+				is, err := s.is(v, p)
 				if err != nil {
 					return err
 				}

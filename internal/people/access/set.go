@@ -22,8 +22,10 @@ type Set struct {
 	kinds       []string        // the kinds that a token is for; nil: all
 	memberships []membership
 	locks       []lock
-	lines       map[string][]string
-	room        []heldRole // for Require, to be used again
+	seen        view                // of the reader that was asked last
+	lines       map[string][]string // of branches, where SQL was asked
+	at          string              // the branch that was asked for last
+	above       []string            // its line
 }
 
 type membership struct{ org, branch, group, doc string }
@@ -60,7 +62,6 @@ func phoneMay(v Verb) bool { return v == See || v == Submit }
 // actor are nobody.
 func Principals(r *ledger.Reader, actor ledger.Actor) (*Set, error) {
 	s := &Set{Actor: actor}
-	person := ""
 	switch actor.Kind {
 	case "system":
 		s.System = true
@@ -68,57 +69,65 @@ func Principals(r *ledger.Reader, actor ledger.Actor) (*Set, error) {
 	case "device":
 		s.Device = actor.ID
 		return s, nil
+	}
+	v, err := viewOf(r)
+	if err != nil {
+		return nil, err
+	}
+	s.seen = v
+	person := ""
+	switch actor.Kind {
 	case "account":
 		person = actor.ID
 	case "phone":
 		s.limit = phoneMay
-		owner, err := phoneOwner(r, actor.ID)
-		if err != nil {
+		if person, err = phoneOwner(v, actor.ID); err != nil {
 			return nil, err
 		}
-		person = owner
 	case "token":
-		return s, s.readToken(r)
+		return s, s.readToken(v)
 	}
 	if person == "" {
 		return s, nil
 	}
-	active, err := accountActive(r, person)
+	active, err := accountActive(v, person)
 	if err != nil || !active {
 		return s, err
 	}
-	if s.memberships, err = membershipsOf(r, person); err != nil {
+	if s.memberships, err = membershipsOf(v, person); err != nil {
 		return nil, err
 	}
 	s.Person, s.principal = person, "person:"+person
-	return s, s.readLocks(r)
+	return s, s.readLocks(v)
 }
 
-func accountActive(r *ledger.Reader, person string) (bool, error) {
-	p, seen, err := pictureFor(r)
-	if err != nil {
-		return false, err
+// view is that of a reader: the one known already, unless a write may have staged something meanwhile.
+func (s *Set) view(r *ledger.Reader) (view, error) {
+	if s.seen.r == r && !r.Staged(pictured...) {
+		return s.seen, nil
 	}
-	if active, _, ok := lookup(p, seen, func(p *picture) map[string]bool { return p.accounts }, person); ok {
+	v, err := viewOf(r)
+	s.seen = v
+	return v, err
+}
+
+func accountActive(v view, person string) (bool, error) {
+	if active, _, ok := lookup(v, func(p *picture) map[string]bool { return p.accounts }, person); ok {
 		return active, nil
 	}
 	var state string
-	if _, err := r.Row([]any{&state}, "SELECT state FROM account WHERE id = $1", person); err != nil {
+	if _, err := v.r.Row([]any{&state}, "SELECT state FROM account WHERE id = $1", person); err != nil {
 		return false, fmt.Errorf("account of the actor: %w", err)
 	}
 	return state == activeState, nil
 }
 
-func membershipsOf(r *ledger.Reader, person string) ([]membership, error) {
-	p, seen, err := pictureFor(r)
-	if err != nil {
-		return nil, err
-	}
-	if held, _, ok := lookup(p, seen, func(p *picture) map[string][]membership { return p.memberships }, person); ok {
+func membershipsOf(v view, person string) ([]membership, error) {
+	if held, _, ok := lookup(v, func(p *picture) map[string][]membership { return p.memberships }, person); ok {
 		return held, nil
 	}
 	var held []membership
-	rows := r.Query("SELECT org, branch, standing FROM membership WHERE person = $1", person)
+	rows := v.r.Query("SELECT org, branch, standing FROM membership WHERE person = $1", person)
 	for rows.Next() {
 		var m membership
 		rows.Scan(&m.org, &m.branch, &m.group)
@@ -131,20 +140,16 @@ func membershipsOf(r *ledger.Reader, person string) ([]membership, error) {
 }
 
 // phoneOwner is the person of a phone that is not revoked.
-func phoneOwner(r *ledger.Reader, id string) (string, error) {
-	p, seen, err := pictureFor(r)
-	if err != nil {
-		return "", err
-	}
-	is, known, _ := lookup(p, seen, func(p *picture) map[string]phone { return p.phones }, id)
+func phoneOwner(v view, id string) (string, error) {
+	is, known, _ := lookup(v, func(p *picture) map[string]phone { return p.phones }, id)
 	if !known {
-		t, err := Describe(r, "phone", id)
+		t, err := Describe(v.r, "phone", id)
 		if err != nil && !isMissing(err) {
 			return "", err
 		}
 		is = phone{owner: t.Owner, active: err == nil && t.State != "revoked"}
 		if err == nil {
-			p.keepPhone(seen, id, is)
+			v.keepPhone(id, is)
 		}
 	}
 	if !is.active {
@@ -175,22 +180,31 @@ func (s *Set) belongs(org string) bool {
 
 // Is tells whether the actor is meant by a principal.
 func (s *Set) Is(r *ledger.Reader, principal string) (bool, error) {
+	v, err := s.view(r)
+	if err != nil {
+		return false, err
+	}
+	return s.is(v, principal)
+}
+
+func (s *Set) is(v view, principal string) (bool, error) {
 	if s.principal == "" {
 		return false, nil
+	}
+	if principal == s.principal {
+		return true, nil
 	}
 	kind, rest, _ := strings.Cut(principal, ":")
 	switch kind {
 	case "everyone":
 		return rest == "", nil
-	case "person", "token":
-		return principal == s.principal, nil
 	case "team":
 		return slices.ContainsFunc(s.memberships, func(m membership) bool { return m.group == principal }), nil
 	case "branch":
-		return s.holds(r, rest, "")
+		return s.member(v, rest, "")
 	case "group":
 		branch, group, _ := strings.Cut(rest, "/")
-		return s.holds(r, branch, group)
+		return s.member(v, branch, group)
 	}
 	return false, nil
 }
@@ -198,20 +212,35 @@ func (s *Set) Is(r *ledger.Reader, principal string) (bool, error) {
 // holds tells whether the actor is in a standing group of a branch (any group
 // when empty), directly or from above.
 func (s *Set) holds(r *ledger.Reader, branch, group string) (bool, error) {
-	if len(s.memberships) == 0 {
+	v, err := s.view(r)
+	if err != nil {
+		return false, err
+	}
+	return s.member(v, branch, group)
+}
+
+func (s *Set) member(v view, branch, group string) (bool, error) {
+	above := false // only who holds something that reaches down needs the line
+	for i := range s.memberships {
+		m := &s.memberships[i]
+		if group != "" && !m.in(group) {
+			continue
+		}
+		if m.branch == branch {
+			return true, nil
+		}
+		above = above || m.reaches()
+	}
+	if !above {
 		return false, nil
 	}
-	line, err := s.line(r, branch)
+	line, err := s.lineAt(v, branch)
 	if err != nil {
 		return false, err
 	}
 	for i := range s.memberships {
 		m := &s.memberships[i]
-		at := slices.Index(line, m.branch)
-		if at < 0 || group != "" && !m.in(group) {
-			continue
-		}
-		if at == 0 || m.reaches() {
+		if (group == "" || m.in(group)) && m.reaches() && slices.Contains(line, m.branch) {
 			return true, nil
 		}
 	}
@@ -221,27 +250,39 @@ func (s *Set) holds(r *ledger.Reader, branch, group string) (bool, error) {
 // line is a branch and all above it, itself first. A branch that is not there
 // has an empty line: nobody holds anything in it.
 func (s *Set) line(r *ledger.Reader, branch string) ([]string, error) {
-	if line, known := s.lines[branch]; known || branch == "" {
-		return line, nil
-	}
-	p, seen, err := pictureFor(r)
+	v, err := s.view(r)
 	if err != nil {
 		return nil, err
 	}
-	line, ok := p.line(seen, branch)
-	if !ok {
-		rows := r.Query(`WITH RECURSIVE up(id, parent, depth) AS (
-			SELECT b.id, b.parent, 0 FROM branch b WHERE b.id = $1
-			UNION ALL SELECT b.id, b.parent, up.depth + 1 FROM branch b JOIN up ON b.id = up.parent WHERE up.depth < 64
-		) SELECT id FROM up ORDER BY depth`, branch)
-		for rows.Next() {
-			var id string
-			rows.Scan(&id)
-			line = append(line, id)
-		}
-		if err := rows.Close(); err != nil {
-			return nil, fmt.Errorf("branches above: %w", err)
-		}
+	return s.lineAt(v, branch)
+}
+
+func (s *Set) lineAt(v view, branch string) ([]string, error) {
+	if branch == "" {
+		return nil, nil
+	}
+	if branch == s.at {
+		return s.above, nil
+	}
+	if line, known := s.lines[branch]; known {
+		return line, nil
+	}
+	line, ok := v.line(branch)
+	if ok {
+		s.at, s.above = branch, line
+		return line, nil
+	}
+	rows := v.r.Query(`WITH RECURSIVE up(id, parent, depth) AS (
+		SELECT b.id, b.parent, 0 FROM branch b WHERE b.id = $1
+		UNION ALL SELECT b.id, b.parent, up.depth + 1 FROM branch b JOIN up ON b.id = up.parent WHERE up.depth < 64
+	) SELECT id FROM up ORDER BY depth`, branch)
+	for rows.Next() {
+		var id string
+		rows.Scan(&id)
+		line = append(line, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, fmt.Errorf("branches above: %w", err)
 	}
 	if s.lines == nil {
 		s.lines = map[string][]string{}
@@ -253,119 +294,167 @@ func (s *Set) line(r *ledger.Reader, branch string) ([]string, error) {
 // roles is everything the actor holds on a thing, grants and the thing's parents
 // included, for explanations.
 func (s *Set) roles(r *ledger.Reader, t Thing) ([]heldRole, error) {
-	held, err := s.gather(r, nil, &t, true)
-	for i := range held {
-		if held[i].of != nil {
-			held[i].on = held[i].of.title()
+	var held []heldRole
+	err := s.each(r, &t, nil, func(h *heldRole) bool {
+		if h.of != nil {
+			h.on = h.of.title()
 		}
-	}
+		held = append(held, *h)
+		return true
+	})
 	return held, err
 }
 
-// gather adds to held what the actor holds on a thing; with grants and parents,
-// or only what the thing and memberships say, which is often enough.
-func (s *Set) gather(r *ledger.Reader, held []heldRole, t *Thing, all bool) ([]heldRole, error) {
-	held, err := s.own(r, held, t)
-	if err != nil || !all || s.principal == "" {
-		return held, err
+// each gives what the actor holds on a thing, until fn has heard enough: first
+// what memberships and the thing itself say, then grants, then all of it on the
+// thing's parents, whose roles bear the parent's name. Roles that count for
+// nothing are not looked at; counts is nil when all do.
+func (s *Set) each(r *ledger.Reader, t *Thing, counts func(role string) bool, fn func(*heldRole) bool) error {
+	if s.Device != "" && t.Kind == "device" && t.ID == s.Device {
+		fn(&heldRole{role: "self", via: "self", of: t})
+		return nil
 	}
-	if held, err = s.granted(r, held, t); err != nil || t.Parent == nil {
-		return held, err
+	if s.principal == "" {
+		return nil
 	}
-	from := len(held)
-	held, err = s.gather(r, held, t.Parent, true)
-	for i := from; i < len(held); i++ {
-		held[i].role = onParent(t.Parent.Kind, held[i].role)
+	v, err := s.view(r)
+	if err != nil {
+		return err
 	}
-	return held, err
+	w := walk{set: s, view: v, counts: counts, fn: fn}
+	for at := t; at != nil && !w.enough; at = at.Parent {
+		if err := w.own(at); err != nil {
+			return err
+		}
+		if err := w.granted(at); err != nil {
+			return err
+		}
+		if at.Parent != nil {
+			w.parent, w.named = at.Parent.Kind, ""
+		}
+	}
+	return nil
+}
+
+// walk goes through what somebody holds.
+type walk struct {
+	set    *Set
+	view   view
+	parent string // kind of the parent it is at; empty: the thing itself
+	held   heldRole
+	enough bool
+	counts func(role string) bool
+	fn     func(*heldRole) bool
+
+	plain, named string // the role that was asked for last, and its name here
+}
+
+// wants tells whether a role is worth finding out who holds it.
+func (w *walk) wants(role string) bool {
+	if w.enough {
+		return false
+	}
+	if role != w.plain || w.named == "" {
+		w.plain, w.named = role, role
+		if w.parent != "" {
+			w.named = onParent(w.parent, role)
+		}
+	}
+	return w.counts == nil || w.counts(w.named)
+}
+
+// give gives what wants has just asked for.
+func (w *walk) give(h heldRole) {
+	h.role = w.named
+	w.held = h
+	w.enough = !w.fn(&w.held)
 }
 
 // onParent is what the table calls a role that is held on a parent of a kind.
 func onParent(kind, role string) string {
-	if strings.Contains(role, ".") {
-		return role
-	}
-	if name, known := parentRoles.Load().byName[[2]string{kind, role}]; known {
+	if name, known := rows.Load().byName[[2]string{kind, role}]; known {
 		return name
 	}
 	return kind + "." + role
 }
 
-// own is what the actor holds by the thing itself and by memberships.
-func (s *Set) own(r *ledger.Reader, held []heldRole, t *Thing) ([]heldRole, error) {
-	if s.Device != "" && t.Kind == "device" && t.ID == s.Device {
-		return append(held, heldRole{role: "self", via: "self", of: t}), nil
+// own gives what the actor holds by the thing itself and by memberships.
+func (w *walk) own(t *Thing) error {
+	s := w.set
+	if w.wants("everyone") {
+		w.give(heldRole{via: "everyone"})
 	}
-	if s.principal == "" {
-		return held, nil
+	if t.Owner != "" && t.Owner == s.Person && w.wants("own") {
+		w.give(heldRole{via: "own", of: t})
 	}
-	held = append(held, heldRole{role: "everyone", via: "everyone"})
-	if t.Owner != "" && t.Owner == s.Person {
-		held = append(held, heldRole{role: "own", via: "own", of: t})
+	if t.Org != "" && w.wants("people") && s.belongs(t.Org) {
+		w.give(heldRole{via: "people", at: t.Org})
 	}
-	if t.Org != "" && s.belongs(t.Org) {
-		held = append(held, heldRole{role: "people", via: "people", at: t.Org})
-	}
-	if len(s.memberships) > 0 {
-		line, err := s.line(r, t.Branch)
-		if err != nil {
-			return nil, err
-		}
+	if t.Branch != "" {
 		for i := range s.memberships {
 			m := &s.memberships[i]
-			at := slices.Index(line, m.branch)
-			if at == 0 || at > 0 && m.reaches() {
-				role := m.group
-				if strings.HasPrefix(role, "team:") {
-					role = "members"
-				}
-				held = append(held, heldRole{role: role, via: "membership", m: *m, of: t, at: t.Branch})
+			role := m.group
+			if strings.HasPrefix(role, "team:") {
+				role = "members"
+			}
+			if !w.wants(role) || m.branch != t.Branch && !m.reaches() {
+				continue
+			}
+			line, err := s.lineAt(w.view, t.Branch)
+			if err != nil {
+				return err
+			}
+			if slices.Contains(line, m.branch) {
+				w.give(heldRole{via: "membership", m: *m, of: t, at: t.Branch})
 			}
 		}
 	}
-	for _, h := range t.Holders {
-		is, err := s.Is(r, h.Principal)
+	for i := range t.Holders {
+		h := &t.Holders[i]
+		if !w.wants(h.Role) {
+			continue
+		}
+		is, err := s.is(w.view, h.Principal)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if is {
-			held = append(held, heldRole{role: h.Role, via: "list", by: h.Principal, of: t})
+			w.give(heldRole{via: "list", by: h.Principal, of: t})
 		}
 	}
-	return held, nil
+	return nil
 }
 
-// granted is what grants on the thing give the actor.
-func (s *Set) granted(r *ledger.Reader, held []heldRole, t *Thing) ([]heldRole, error) {
-	if t.ID == "" {
-		return held, nil
+// granted gives what grants on the thing say.
+func (w *walk) granted(t *Thing) error {
+	if t.ID == "" || w.enough {
+		return nil
 	}
-	lines, err := grantsOn(r, t.Kind, t.ID)
+	lines, err := grantsOn(w.view, t.Kind, t.ID)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for i := range lines {
-		is, err := s.Is(r, lines[i].principal)
+		if !w.wants(lines[i].role) {
+			continue
+		}
+		is, err := w.set.is(w.view, lines[i].principal)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if is {
-			held = append(held, heldRole{role: lines[i].role, via: "grant", by: lines[i].principal, of: t})
+			w.give(heldRole{via: "grant", by: lines[i].principal, of: t})
 		}
 	}
-	return held, nil
+	return nil
 }
 
-func grantsOn(r *ledger.Reader, kind, id string) ([]granted, error) {
-	p, seen, err := pictureFor(r)
-	if err != nil {
-		return nil, err
-	}
-	if lines, _, ok := lookup(p, seen, func(p *picture) map[subject][]granted { return p.grants }, subject{kind, id}); ok {
+func grantsOn(v view, kind, id string) ([]granted, error) {
+	if lines, _, ok := lookup(v, func(p *picture) map[subject][]granted { return p.grants }, subject{kind, id}); ok {
 		return lines, nil
 	}
 	var lines []granted
-	rows := r.Query("SELECT role, principal FROM access_grant WHERE kind = $1 AND subject = $2", kind, id)
+	rows := v.r.Query("SELECT role, principal FROM access_grant WHERE kind = $1 AND subject = $2", kind, id)
 	for rows.Next() {
 		var g granted
 		rows.Scan(&g.role, &g.principal)

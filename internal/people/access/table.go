@@ -150,7 +150,7 @@ type compiled struct {
 	byName map[[2]string]string        // (kind, role) -> "kind.role"
 }
 
-var parentRoles atomic.Pointer[compiled]
+var rows atomic.Pointer[compiled]
 
 func init() {
 	rules.byKind = map[string][]Rule{}
@@ -163,10 +163,10 @@ func init() {
 // compile is called with rules locked whenever a row was added.
 func compile() {
 	c := &compiled{may: map[string]map[Verb]roleSet{}, byName: map[[2]string]string{}}
-	for kind, rows := range rules.byKind {
+	for kind, lines := range rules.byKind {
 		of := map[Verb]roleSet{}
 		c.may[kind] = of
-		for _, row := range rows {
+		for _, row := range lines {
 			for _, verb := range row.May {
 				if of[verb] == nil {
 					of[verb] = roleSet{}
@@ -185,10 +185,10 @@ func compile() {
 			}
 		}
 	}
-	parentRoles.Store(c)
+	rows.Store(c)
 }
 
-func allowed(kind string, verb Verb) roleSet { return parentRoles.Load().may[kind][verb] }
+func allowed(kind string, verb Verb) roleSet { return rows.Load().may[kind][verb] }
 
 // RulesOf gives the rows of the table for a kind, for the page that shows them.
 func RulesOf(kind string) []Rule {
