@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -295,6 +299,50 @@ func (v *verifier) cosignatures([]*store.Q) error {
 			if _, err := witness.ReadLine(key, c.line, c.check); err != nil {
 				v.found(where, "is not by the witness %s, or of another checkpoint", key.Name())
 			}
+		}
+	}
+	return v.outside()
+}
+
+// outside compares the checkpoint file with the table. That it is of this ledger
+// was seen when it was opened; here every line of it must be one that was signed.
+func (v *verifier) outside() error {
+	s := v.ledger.signer
+	if s.dir == "" || v.ledger.refused != nil {
+		return nil
+	}
+	file, err := os.ReadFile(filepath.Join(s.dir, checkpointFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	const where = "checkpoint file"
+	size, _, err := s.open(string(file))
+	if err != nil {
+		v.found(where, "its signature does not hold")
+		return nil
+	}
+	var text string
+	found, err := v.q.Row([]any{&text}, `SELECT note FROM checkpoint WHERE size = $1`, size)
+	if err != nil {
+		return err
+	}
+	if !found {
+		v.found(where, "is of %d entries, and there is no such checkpoint in the table", size)
+		return nil
+	}
+	if text, err = withCosignatures(v.q, size, text); err != nil {
+		return err
+	}
+	known := map[string]bool{}
+	for line := range strings.Lines(text) {
+		known[line] = true
+	}
+	for line := range strings.Lines(string(file)) {
+		if !known[line] {
+			v.found(where, "holds a line that nobody signed: %.80q", line)
 		}
 	}
 	return nil

@@ -22,8 +22,21 @@ import (
 
 const origin = "test.example/qanat"
 
-// watchedLedger opens a ledger that has a witness.
+// watchedLedger opens a ledger that has witnesses.
 func watchedLedger(t *testing.T, s *store.Store, dir string, required bool, witnesses ...*witnesstest.Witness) (*ledger.Ledger, error) {
+	t.Helper()
+	c := witnessed(t, s, dir, witnesses...)
+	for i := range c.Witnesses {
+		c.Witnesses[i].Required = required
+	}
+	l, err := ledger.Open(ctx, c)
+	if err == nil {
+		t.Cleanup(func() { l.Close() })
+	}
+	return l, err
+}
+
+func witnessed(t *testing.T, s *store.Store, dir string, witnesses ...*witnesstest.Witness) ledger.Config {
 	t.Helper()
 	v, err := vault.New([]byte("a master key of 32 bytes for test"[:32]))
 	check(t, err)
@@ -34,13 +47,9 @@ func watchedLedger(t *testing.T, s *store.Store, dir string, required bool, witn
 		check(t, err)
 		client, err := witness.New(w.URL, key)
 		check(t, err)
-		c.Witnesses = append(c.Witnesses, ledger.Witness{Client: client, Required: required})
+		c.Witnesses = append(c.Witnesses, ledger.Witness{Client: client})
 	}
-	l, err := ledger.Open(ctx, c)
-	if err == nil {
-		t.Cleanup(func() { l.Close() })
-	}
-	return l, err
+	return c
 }
 
 // verifierKey is the key of the ledgers here, which all have one.
