@@ -12,8 +12,12 @@ func (s *server) organizations(ctx context.Context, actor ledger.Actor, _ *struc
 	return list(s.People.Organizations(ctx, actor))
 }
 
-func (s *server) organization(ctx context.Context, actor ledger.Actor, in *ByID) (*Body[org.Tree], error) {
-	return body(s.People.Tree(ctx, actor, in.ID))
+func (s *server) organization(ctx context.Context, actor ledger.Actor, in *RecordQuery) (*Body[org.Tree], error) {
+	at, err := s.moment(in.AsOf)
+	if err != nil {
+		return nil, err
+	}
+	return body(s.People.TreeAt(ctx, actor, in.ID, at))
 }
 
 func (s *server) members(ctx context.Context, actor ledger.Actor, in *ByID) (*Body[Page[org.Member]], error) {
@@ -111,15 +115,35 @@ type inviteRequest struct {
 
 // Link is a one-time link, shown once.
 type Link struct {
-	URL string `json:"url" doc:"shown once; the token stands after #, so that it reaches no log"`
+	URL string `json:"url" doc:"shown once; the token stands after #, so that it reaches no log. Empty when it goes by mail"`
+	// Mail is the answer instead of a link, where the server sends mails.
+	Mail *org.Post `json:"mail,omitempty" doc:"the mail with the link"`
+	To   string    `json:"to,omitempty" doc:"where the mail goes"`
+}
+
+func (s *server) welcomeLink(ctx context.Context) func(token string) string {
+	base := s.publicURL(ctx) + "/welcome#"
+	return func(token string) string { return base + token }
 }
 
 func (s *server) invite(ctx context.Context, actor ledger.Actor, in *inviteRequest) (*Body[Link], error) {
 	if err := s.inOrganization(ctx, actor, in.ID); err != nil {
 		return nil, err
 	}
-	token, _, err := s.People.Invite(ctx, actor, org.Invitation{Branch: in.Body.Branch, Group: in.Body.Group, Name: in.Body.Name, Email: in.Body.Email})
-	return body(Link{URL: s.publicURL(ctx) + "/welcome#" + token.Text}, err)
+	i := org.Invitation{Branch: in.Body.Branch, Group: in.Body.Group, Name: in.Body.Name, Email: in.Body.Email}
+	if s.People.SendsMail() && strings.TrimSpace(i.Email) != "" {
+		return posted(s.People.InviteByMail(ctx, actor, i, s.welcomeLink(ctx)))
+	}
+	token, _, err := s.People.Invite(ctx, actor, i)
+	return body(Link{URL: s.welcomeLink(ctx)(token.Text)}, err)
+}
+
+func posted(i ledger.Doc[org.Invitation], err error) (*Body[Link], error) {
+	return body(Link{Mail: i.Body.Post, To: i.Body.Email}, err)
+}
+
+func (s *server) invitationSend(ctx context.Context, actor ledger.Actor, in *ByID) (*Body[Link], error) {
+	return posted(s.People.SendAgain(ctx, actor, in.ID, s.welcomeLink(ctx)))
 }
 
 type memberRequest struct {

@@ -15,7 +15,22 @@ import (
 // SurveyView is a survey with how many responses it has.
 type SurveyView struct {
 	ledger.Doc[survey.Survey]
-	Counts map[string]int64 `json:"counts" doc:"responses that you may see, by state"`
+	Counts    map[string]int64 `json:"counts" doc:"responses that you may see, by state"`
+	ManagedBy string           `json:"managed_by" doc:"names of the branch that manages it, organization first: Org > Office"`
+}
+
+// surveyViews adds to surveys what pages show beside them.
+func (s *server) surveyViews(ctx context.Context, counts map[string]map[string]int64, docs ...ledger.Doc[survey.Survey]) ([]SurveyView, error) {
+	branches := make([]string, len(docs))
+	for i, doc := range docs {
+		branches[i] = doc.Body.Branch
+	}
+	paths, err := s.People.Paths(ctx, branches)
+	views := make([]SurveyView, len(docs))
+	for i, doc := range docs {
+		views[i] = SurveyView{doc, counted(counts, doc.ID), paths[doc.Body.Branch]}
+	}
+	return views, err
 }
 
 type taggedSurvey struct {
@@ -36,11 +51,10 @@ func (s *server) surveys(ctx context.Context, actor ledger.Actor, in *struct {
 		return nil, err
 	}
 	counts, err := s.Responses.Counts(ctx, actor, in.Org)
-	views := make([]SurveyView, len(docs))
-	for i, doc := range docs {
-		views[i] = SurveyView{doc, counted(counts, doc.ID)}
+	if err != nil {
+		return nil, err
 	}
-	return list(views, err)
+	return list(s.surveyViews(ctx, counts, docs...))
 }
 
 func (s *server) survey(ctx context.Context, actor ledger.Actor, in *ByID) (*taggedSurvey, error) {
@@ -53,7 +67,11 @@ func (s *server) surveyAnswer(ctx context.Context, actor ledger.Actor) func(ledg
 			return nil, err
 		}
 		counts, err := s.Responses.Counts(ctx, actor, doc.Org)
-		return &taggedSurvey{ETag: etag(doc.Revision), Body: SurveyView{doc, counted(counts, doc.ID)}}, err
+		if err != nil {
+			return nil, err
+		}
+		views, err := s.surveyViews(ctx, counts, doc)
+		return &taggedSurvey{ETag: etag(doc.Revision), Body: views[0]}, err
 	}
 }
 

@@ -294,3 +294,24 @@ func PathOf(r *ledger.Reader, branch string) ([]string, error) {
 	}
 	return names, nil
 }
+
+// Paths are the names of branches with those above them, organization first, for
+// pages about documents that name a branch. The caller has asked for the right to
+// see these.
+func (s *Service) Paths(ctx context.Context, branches []string) (map[string]string, error) {
+	paths := map[string]string{}
+	err := s.ledger.Read(ctx, func(r *ledger.Reader) error {
+		for _, b := range branches {
+			if _, known := paths[b]; known {
+				continue
+			}
+			names, err := PathOf(r, b)
+			if err != nil {
+				return err
+			}
+			paths[b] = strings.Join(names, " > ")
+		}
+		return nil
+	})
+	return paths, err
+}

@@ -51,12 +51,16 @@ type Branch struct {
 	// Path is worked out when a tree is read, and never kept: moving a branch
 	// changes that branch alone.
 	Path []string `json:"path,omitempty" doc:"ids of the branches above, organization first"`
+	// FullName too.
+	FullName string `json:"full_name,omitempty" doc:"names, organization first: Org > Office"`
 }
 
 // Team is a group of people in a branch with a name of its own.
 type Team struct {
 	Branch string `json:"branch"`
 	Name   string `json:"name"`
+	// FullName is worked out when a tree is read, and never kept.
+	FullName string `json:"full_name,omitempty" doc:"names, organization first: Org > Office > Team"`
 }
 
 // Membership puts a person into a standing group or a team of a branch.
@@ -199,7 +203,7 @@ func checkBranch(tx *ledger.Tx, before, after *ledger.Doc[Branch]) error {
 	if err := checkName("branch", b.Name); err != nil {
 		return err
 	}
-	if b.Path != nil {
+	if b.Path != nil || b.FullName != "" {
 		return fmt.Errorf("branch %s: a path is never kept", after.ID)
 	}
 	if b.Parent == "" {
@@ -292,6 +296,9 @@ func checkTeam(tx *ledger.Tx, before, after *ledger.Doc[Team]) error {
 	}
 	if err := checkName("team", after.Body.Name); err != nil {
 		return err
+	}
+	if after.Body.FullName != "" {
+		return fmt.Errorf("team %s: a full name is never kept", after.ID)
 	}
 	if before != nil && before.Body.Branch != after.Body.Branch {
 		return fault.New(fault.Invalid, "team.branch", "A team stays in its branch").At("/branch", "changed", "make another team there")

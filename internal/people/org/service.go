@@ -234,9 +234,21 @@ func (s *Service) TreeAt(ctx context.Context, actor ledger.Actor, organization s
 		}
 		tree.Branches = under(all, organization, nil)
 		tree.Teams, err = Teams.List(r, "n.org = $1 ORDER BY n.name, n.id", organization)
+		tree.fullNames()
 		return err
 	})
 	return tree, err
+}
+
+func (t *Tree) fullNames() {
+	paths := t.paths()
+	t.Organization.Body.FullName = t.Organization.Body.Name
+	for i := range t.Branches {
+		t.Branches[i].Body.FullName = paths[t.Branches[i].ID]
+	}
+	for i := range t.Teams {
+		t.Teams[i].Body.FullName = paths[t.Teams[i].Body.Branch] + " > " + t.Teams[i].Body.Name
+	}
 }
 
 // under is the branches below one, each with its path, depth first.
