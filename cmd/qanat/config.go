@@ -49,6 +49,14 @@ type config struct {
 			Root string `toml:"root"`
 		} `toml:"acme"`
 	} `toml:"tls"`
+
+	// Witness are parties outside who remember the ledger's checkpoints and cosign
+	// what continues them (C2SP tlog-witness). Default: none.
+	Witness []witnessConfig `toml:"witness"`
+
+	// Mail is the SMTP server for invitations. Default: none; whoever invites hands
+	// the link over.
+	Mail mailConfig `toml:"mail"`
 }
 
 // names are all that the doors' certificates are for: what is configured, and the

@@ -14,6 +14,7 @@ import (
 	"github.com/qanat-water/qanat/internal/base/blob"
 	"github.com/qanat-water/qanat/internal/base/clock"
 	"github.com/qanat-water/qanat/internal/base/fault"
+	"github.com/qanat-water/qanat/internal/base/mail"
 	"github.com/qanat-water/qanat/internal/base/store"
 	"github.com/qanat-water/qanat/internal/base/vault"
 	"github.com/qanat-water/qanat/internal/field/response"
@@ -36,6 +37,8 @@ import (
 type where struct {
 	Data     string `help:"Directory of the server's data: master key, embedded database, files." default:"qanat-data" type:"path" env:"QANAT_DATA"`
 	Database string `help:"PostgreSQL to use instead of the embedded database: postgres://user@host/name. Passwords belong into ~/.pgpass or PGPASSFILE." env:"QANAT_DATABASE" placeholder:"URL"`
+
+	witnesses []ledger.Witness // of the configuration, for serve
 }
 
 func (w where) keyFile() string { return filepath.Join(w.Data, "master.key") }
@@ -57,6 +60,7 @@ type house struct {
 	refusals  *refusal.Book
 	devices   *device.Devices
 	archive   *export.Service
+	mail      *mail.Sender // nil: no SMTP server is configured
 	server    *server.Service
 	close     []func()
 }
@@ -105,7 +109,7 @@ func openLedger(ctx context.Context, w where, inspect bool, log *slog.Logger) (h
 		return h, err
 	}
 	h.ledger, err = ledger.Open(ctx, ledger.Config{
-		Store: h.store, Vault: h.vault, Nouns: nouns(), Origin: origin(h.vault), CheckpointDir: filepath.Join(w.Data, "checkpoints"), Inspect: inspect, Log: log,
+		Store: h.store, Vault: h.vault, Nouns: nouns(), Origin: origin(h.vault), CheckpointDir: filepath.Join(w.Data, "checkpoints"), Inspect: inspect, Log: log, Witnesses: w.witnesses,
 	})
 	if err != nil {
 		return h, err

@@ -53,12 +53,20 @@ func (c *serveCommand) Run(ctx context.Context) error {
 		return err
 	}
 	log := newLog(conf.Log)
+	if c.witnesses, err = conf.witnesses(); err != nil {
+		return err
+	}
 	began := time.Now()
 	h, err := openHouse(ctx, c.where, conf.Name, log)
 	if err != nil {
 		return err
 	}
 	defer h.Close()
+	if h.mail, err = conf.Mail.sender(log); err != nil {
+		return err
+	}
+	h.close = append(h.close, h.mail.Close)
+	h.people.Mails(h.mail, conf.Name)
 	doors, err := h.openDoors(ctx, conf, c.Data, log)
 	if err != nil {
 		return err
@@ -91,6 +99,7 @@ type doors struct {
 	devices           *mqtt.Door
 	admin             net.Listener // for qanat admin, of the same user
 	adminAPI          *http.Server
+	closing           chan struct{} // closed when run is about to end
 	deviceCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	log               *slog.Logger
 }
@@ -109,7 +118,7 @@ func (h *house) openDoors(ctx context.Context, conf config, data string, log *sl
 	if _, err := h.server.Sweep(ctx); err != nil { // nobody comes in by a visit that is over
 		return nil, err
 	}
-	d := &doors{log: log, deviceCertificate: certificates.GetCertificate}
+	d := &doors{log: log, closing: make(chan struct{}), deviceCertificate: certificates.GetCertificate}
 	if d.web, err = net.Listen("tcp", conf.Listen); err != nil {
 		return nil, fmt.Errorf("HTTPS door: %w", err)
 	}
@@ -137,7 +146,7 @@ func (h *house) handler(conf config, d *doors, log *slog.Logger) http.Handler {
 	api := web.Handler(web.House{
 		Name: conf.Name, Version: versionText(), PublicURL: conf.URL, MQTT: d.deviceAddress(conf),
 		Ledger: h.ledger, Blobs: h.blobs, Accounts: h.accounts, People: h.people, Sites: h.sites, Surveys: h.surveys, Responses: h.responses,
-		Devices: h.devices, Activity: h.activity, Archive: h.archive, Server: h.server, Log: log,
+		Devices: h.devices, Activity: h.activity, Archive: h.archive, Server: h.server, Closing: d.closing, Log: log,
 		Connected: func(device string) bool { _, connected := d.devices.Connected(device); return connected },
 		Collect: func(base, token, organization string) (string, string, error) {
 			address := base + openrosa.Prefix + token + "/projects/" + organization
@@ -194,6 +203,7 @@ func (d *doors) run(ctx context.Context) error {
 	}
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbyeTime)
 	defer cancel()
+	close(d.closing)
 	d.devices.Close()
 	if e := d.adminAPI.Shutdown(late); e != nil {
 		d.log.Warn("qanat admin was cut off", "error", e)
