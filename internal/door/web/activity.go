@@ -6,26 +6,21 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/qanat-water/qanat/internal/base/fault"
 	"github.com/qanat-water/qanat/internal/ledger"
 	"github.com/qanat-water/qanat/internal/people/activity"
 )
 
 type activityQuery struct {
 	InOrg
-	Kind   string    `query:"kind" maxLength:"40"`
-	Doc    string    `query:"doc" maxLength:"40"`
-	Actor  string    `query:"actor" maxLength:"40"`
-	Before int64     `query:"before" minimum:"0" doc:"cursor of the last page"`
-	Since  time.Time `query:"since"`
-	Until  time.Time `query:"until"`
-	Limit  int       `query:"limit" minimum:"1" maximum:"100" default:"50"`
+	ActivityFilter
+	Before int64 `query:"before" minimum:"0" doc:"cursor of the last page"`
+	Limit  int   `query:"limit" minimum:"1" maximum:"100" default:"50"`
 }
 
 func (s *server) acts(ctx context.Context, actor ledger.Actor, in *activityQuery) (*Body[Page[activity.Act]], error) {
-	acts, next, err := s.Activity.Acts(ctx, actor, activity.Query{
-		Org: in.Org, Kind: in.Kind, Doc: in.Doc, Actor: in.Actor, Before: in.Before, Since: in.Since, Until: in.Until, Limit: in.Limit,
-	})
+	q := in.query(in.Org)
+	q.Before, q.Limit = in.Before, in.Limit
+	acts, next, err := s.Activity.Acts(ctx, actor, q)
 	out, err := list(acts, err)
 	if err == nil && next != 0 {
 		out.Body.Next = strconv.FormatInt(next, 10)
@@ -36,6 +31,17 @@ func (s *server) acts(ctx context.Context, actor ledger.Actor, in *activityQuery
 // ByNumber names an entry or an act in the path. It is exported, as all parts of requests are: the API library passes over others.
 type ByNumber struct {
 	Number int64 `path:"number" minimum:"1"`
+}
+
+type actQuery struct {
+	InOrg
+	ByNumber
+	After int64 `query:"after" minimum:"0" doc:"only entries with a larger number"`
+	Limit int   `query:"limit" minimum:"1" maximum:"50" default:"20"`
+}
+
+func (s *server) act(ctx context.Context, actor ledger.Actor, in *actQuery) (*Body[activity.ActPage], error) {
+	return body(s.Activity.Act(ctx, actor, in.Org, in.Number, in.After, in.Limit))
 }
 
 func (s *server) entry(ctx context.Context, actor ledger.Actor, in *ByNumber) (*Body[activity.Detail], error) {
@@ -106,18 +112,4 @@ func (s *server) asOf(ctx context.Context, actor ledger.Actor, in *atQuery) (*Bo
 		past.Entry = &entry
 	}
 	return body(past, err)
-}
-
-// checkpoint is public: the more people keep it, the harder it is to rewrite the past.
-func (s *server) checkpoint(ctx context.Context, _ *struct{}) (*Body[ledger.Checkpoint], error) {
-	var c ledger.Checkpoint
-	err := s.Ledger.Read(ctx, func(r *ledger.Reader) error {
-		var found bool
-		var err error
-		if c, found, err = r.LatestCheckpoint(); err == nil && !found {
-			err = fault.New(fault.NotFound, "checkpoint.none", "No checkpoint has been signed yet").WithMend("One is signed within a minute of every change")
-		}
-		return err
-	})
-	return body(c, err)
 }

@@ -75,6 +75,7 @@ type House struct {
 	Activity  *activity.Service
 	Archive   *export.Service
 	Server    *admin.Service
+	Closing   <-chan struct{}          // closed when the server is about to stop; nil: nobody tells
 	Connected func(device string) bool // does a device have a live session
 	// Collect gives the address that a phone's form app is set up with, and its settings as a QR code.
 	Collect func(base, token, org string) (address, qr string, err error)
@@ -89,6 +90,7 @@ type server struct {
 	origins  *http.CrossOriginProtection
 	exports  *guard.Slots // archives under way
 	uploads  *guard.Slots // large bodies on their way in
+	feeds    *guard.Slots // readers of activity
 	previews *guard.Slots // changes of rights that are tried out
 	finds    *guard.Rate  // of principals by name, by person
 	tokens   *guard.Rate  // requests of each service token
@@ -103,7 +105,7 @@ func Handler(h House) http.Handler {
 
 func newServer(h House) (*server, *http.ServeMux) {
 	s := &server{
-		House: h, origins: http.NewCrossOriginProtection(), exports: guard.NewSlots(maxExports, maxExportsOfOne),
+		House: h, origins: http.NewCrossOriginProtection(), exports: guard.NewSlots(maxExports, maxExportsOfOne), feeds: guard.NewSlots(maxFeeds, maxFeedsOfOne),
 		uploads: guard.NewSlots(maxUploads, maxUploadsOfOne), previews: guard.NewSlots(maxPreviews, maxPreviewsOfOne),
 		finds:  guard.NewRate(findRate, findBurst, maxKeys),
 		tokens: guard.NewRate(tokenPerSecond, tokenBurst, maxKeys),

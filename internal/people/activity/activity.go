@@ -10,14 +10,15 @@
 // activity. It runs on in the background; after a restart of the server the same
 // undo, started again, goes on where it stopped.
 //
-// Limits: a page holds at most 100 acts. Who controls this package reads the
+// Limits: a page holds at most 100 acts. Addresses and reasons are sealed, so a
+// page that asks for them opens some thousand entries and then gives what it has
+// found, with the cursor to go on. Who controls this package reads the
 // past of every organization.
 package activity
 
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"strings"
 	"time"
 
@@ -27,8 +28,9 @@ import (
 )
 
 const (
-	maxActs = 100
-	maxLook = 2000 // entries that are looked at for one page, so that a page of the unseen ends
+	maxActs   = 100
+	maxLook   = 2000 // entries that are looked at for one page, so that a page of the unseen ends
+	maxOpened = 4000 // sealed entries that are opened for one page, when address or reason are asked for
 )
 
 // Service reads and reverts.
@@ -47,104 +49,7 @@ type Act struct {
 	Entry   ledger.Entry     `json:"entry" doc:"its first entry"`
 	Title   string           `json:"title,omitempty" doc:"name of the document of the first entry"`
 	Undone  bool             `json:"undone" doc:"its newest entry was undone"`
-}
-
-// Query says which acts.
-type Query struct {
-	Org    string
-	Kind   string
-	Doc    string
-	Actor  string
-	Before int64 // acts whose newest entry has a smaller number
-	Since  time.Time
-	Until  time.Time
-	Limit  int
-}
-
-// Acts lists acts, newest first, and the cursor of the next page: 0 at the end.
-func (s *Service) Acts(ctx context.Context, actor ledger.Actor, q Query) (acts []Act, next int64, err error) {
-	limit := maxActs
-	if q.Limit > 0 {
-		limit = min(q.Limit, maxActs)
-	}
-	err = s.Ledger.Read(ctx, func(r *ledger.Reader) error {
-		eyes, err := look(r, actor, q.Org)
-		if err != nil {
-			return err
-		}
-		before, looked := q.Before, 0
-		skip := map[int64]bool{}
-		for len(acts) < limit && looked < maxLook {
-			page, err := candidates(r, q, before, skip)
-			if err != nil {
-				return err
-			}
-			if len(page) == 0 {
-				next = 0
-				return nil
-			}
-			for _, c := range page {
-				looked++
-				before, next = c.number, c.number
-				if skip[c.act] {
-					continue
-				}
-				skip[c.act] = true
-				act, ok, err := eyes.act(c.act, q.Before)
-				if err != nil {
-					return err
-				}
-				if ok {
-					if acts = append(acts, act); len(acts) == limit {
-						return nil
-					}
-				}
-			}
-		}
-		return nil
-	})
-	return acts, next, err
-}
-
-type candidate struct{ number, act int64 }
-
-// candidates are the next entries of acts that are not known yet.
-func candidates(r *ledger.Reader, q Query, before int64, skip map[int64]bool) ([]candidate, error) {
-	where, args := []string{"org = $1"}, []any{q.Org}
-	add := func(condition string, value any) {
-		args = append(args, value)
-		where = append(where, strings.ReplaceAll(condition, "?", fmt.Sprintf("$%d", len(args))))
-	}
-	for condition, value := range map[string]string{"kind = ?": q.Kind, "doc = ?": q.Doc, "actor = ?": q.Actor} {
-		if value != "" {
-			add(condition, value)
-		}
-	}
-	if before != 0 {
-		add("number < ?", before)
-	}
-	if !q.Since.IsZero() {
-		add("time >= ?", q.Since.UnixMilli())
-	}
-	if !q.Until.IsZero() {
-		add("time <= ?", q.Until.UnixMilli())
-	}
-	if len(skip) > 0 {
-		marks := make([]string, 0, len(skip))
-		for act := range skip {
-			args = append(args, act)
-			marks = append(marks, fmt.Sprintf("$%d", len(args)))
-		}
-		where = append(where, "act NOT IN ("+strings.Join(marks, ", ")+")")
-	}
-	rows := r.Query(`SELECT number, act FROM entry WHERE `+strings.Join(where, " AND ")+` ORDER BY number DESC LIMIT 100`, args...)
-	var found []candidate
-	for rows.Next() {
-		var c candidate
-		rows.Scan(&c.number, &c.act)
-		found = append(found, c)
-	}
-	return found, rows.Close()
+	Glass   *Glass           `json:"break_glass,omitempty" doc:"it was done by a server administrator under break-glass"`
 }
 
 // eyes are somebody's rights over one snapshot.
@@ -212,49 +117,6 @@ func (e *eyes) lastContent(doc string) (json.RawMessage, error) {
 	return before, err
 }
 
-// act describes what an act did in the organization; ok is false when it may not
-// be seen, or was on an earlier page. What it did elsewhere, such as making the
-// account of somebody who joins, is no part of it here.
-func (e *eyes) act(number, before int64) (Act, bool, error) {
-	a := Act{Act: number, Kinds: map[string]int64{}}
-	var oldest int64
-	rows := e.r.Query(`SELECT kind, count(*), min(number), max(number) FROM entry WHERE act = $1 AND org = $2 GROUP BY kind`, number, e.org)
-	for rows.Next() {
-		var kind string
-		var count, first, newest int64
-		rows.Scan(&kind, &count, &first, &newest)
-		a.Kinds[kind] = count
-		a.Entries += count
-		a.Newest = max(a.Newest, newest)
-		if oldest == 0 || first < oldest {
-			oldest = first
-		}
-	}
-	if err := rows.Close(); err != nil {
-		return a, false, err
-	}
-	if before != 0 && a.Newest >= before {
-		return a, false, nil
-	}
-	entry, earlier, later, err := e.r.Entry(oldest)
-	if err != nil {
-		return a, false, err
-	}
-	a.Entry, a.Title = entry, Title(later, earlier)
-	if ok, err := e.sees(entry); err != nil || !ok {
-		return a, false, err
-	}
-	newest := entry
-	if a.Newest != oldest {
-		if newest, _, _, err = e.r.Entry(a.Newest); err != nil {
-			return a, false, err
-		}
-	}
-	by, err := e.r.UndoneBy(newest)
-	a.Undone = by != 0
-	return a, true, err
-}
-
 // Title is what a document is called, by the first of its contents that says.
 func Title(contents ...json.RawMessage) string {
 	for _, content := range contents {
@@ -283,6 +145,7 @@ type Detail struct {
 	Differences []ledger.Difference `json:"differences"`
 	UndoneBy    int64               `json:"undone_by,omitempty" doc:"number of the entry that undid it"`
 	Others      int64               `json:"others" doc:"entries of the same act besides this one"`
+	Glass       *Glass              `json:"break_glass,omitempty" doc:"it was done by a server administrator under break-glass"`
 }
 
 // Entry reads one entry.
@@ -300,7 +163,12 @@ func (s *Service) Entry(ctx context.Context, actor ledger.Actor, number int64) (
 		if d.UndoneBy, err = r.UndoneBy(entry); err != nil {
 			return err
 		}
-		_, err = r.Row([]any{&d.Others}, `SELECT count(*) - 1 FROM entry WHERE act = $1`, entry.Act)
+		glasses, err := glassesOf(r, entry.Org)
+		if err != nil {
+			return err
+		}
+		d.Glass = glasses.over(entry)
+		_, err = r.Row([]any{&d.Others}, `SELECT count(*) - 1 FROM entry WHERE act = $1 AND org = $2`, entry.Act, entry.Org)
 		return err
 	})
 	return d, err

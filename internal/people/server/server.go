@@ -92,6 +92,18 @@ func (s *Service) read(ctx context.Context, actor ledger.Actor, fn func(r *ledge
 	})
 }
 
+// IsOperator tells whether the actor is a server administrator.
+func (s *Service) IsOperator(ctx context.Context, actor ledger.Actor) (is bool, err error) {
+	if s == nil || actor.Kind != "account" {
+		return false, nil
+	}
+	err = s.Ledger.Read(ctx, func(r *ledger.Reader) (err error) {
+		is, err = access.IsOperator(r, actor.ID)
+		return err
+	})
+	return is, err
+}
+
 // Administrators are the server administrators, by name.
 func (s *Service) Administrators(ctx context.Context, actor ledger.Actor) ([]account.Person, error) {
 	var people []account.Person
