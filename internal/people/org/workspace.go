@@ -20,7 +20,7 @@ type Workspace struct {
 	Colour     string   `json:"colour,omitempty" doc:"of its banner in the portal: #rrggbb; empty: the portal's own"`
 	People     []string `json:"people,omitempty" doc:"principals that are locked into it"`
 	Surveys    []string `json:"surveys,omitempty" doc:"ids of the surveys that can be seen in it"`
-	SiteTypes  []string `json:"site_types,omitempty" doc:"ids of the site types whose sites can be seen in it"`
+	SiteTypes  []string `json:"site_types,omitempty" doc:"keys of the site types whose sites can be seen in it, for example water_point"`
 	Dashboards []string `json:"dashboards,omitempty"`
 	Presets    []string `json:"presets,omitempty" doc:"roles that its people may give to others"`
 }
@@ -49,7 +49,10 @@ var _ = access.Register(&Workspaces, access.Columns{Branch: "org"}, func(_ *ledg
 	return access.Thing{Branch: d.Org, Name: d.Body.Name}, nil
 })
 
-var colour = regexp.MustCompile(`^#[0-9a-f]{6}$`)
+var (
+	colour  = regexp.MustCompile(`^#[0-9a-f]{6}$`)
+	typeKey = regexp.MustCompile(`^[a-z][a-z0-9_]{0,79}$`)
+)
 
 func checkWorkspace(tx *ledger.Tx, _, after *ledger.Doc[Workspace]) error {
 	if after == nil {
@@ -78,6 +81,11 @@ func checkWorkspace(tx *ledger.Tx, _, after *ledger.Doc[Workspace]) error {
 			f.At("/presets", "unknown role", "some of the roles that grants give on surveys, deployments and sites")
 		}
 	}
+	for _, key := range w.SiteTypes { // built-in types have no documents: a type is known by its key
+		if !typeKey.MatchString(key) {
+			f.At("/site_types", "not the key of a site type", "small letters, digits and _, for example water_point")
+		}
+	}
 	for _, d := range w.Dashboards {
 		if !id.Valid(d) {
 			f.At("/dashboards", "not an identifier", "ids of dashboards")
@@ -86,10 +94,7 @@ func checkWorkspace(tx *ledger.Tx, _, after *ledger.Doc[Workspace]) error {
 	if len(f.Details) > 0 {
 		return f
 	}
-	if err := inOrganization(tx, after.Org, "survey", "/surveys", w.Surveys); err != nil {
-		return err
-	}
-	return inOrganization(tx, after.Org, "site_type", "/site_types", w.SiteTypes)
+	return inOrganization(tx, after.Org, "survey", "/surveys", w.Surveys)
 }
 
 // Presets are the roles that may be given inside a workspace.
