@@ -1,7 +1,10 @@
 package ledger_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,47 +21,51 @@ func body(i int) well {
 		"management": "Community water committee", "payment": "200 a month for each household", "notes": "The pump rod was replaced last March; the apron has a crack on the east side."}}
 }
 
-// BenchmarkLedger writes new documents with 1 and 32 writers, on disk before
-// each is answered, and with 32 writers also changes spread over existing ones.
-// The baseline, with the same 32 writers, is one commit for each change.
+// BenchmarkLedger writes, on disk before each write is answered, with 32 writers:
+// new documents, and changes spread over 100,000 existing ones. The baselines are
+// one writer, and the same 32 writers with a commit for each change.
 func BenchmarkLedger(b *testing.B) {
-	for engine, fresh := range map[string]func(testing.TB) func() *store.Store{"sqlite": storetest.SQLite, "postgres": storetest.Postgres} {
-		create := func(w *world, i int) error {
-			return w.Write(ctx, amina, "", func(tx *ledger.Tx) error { _, err := wells.Create(tx, org, "", body(i)); return err })
+	const existing = 100_000
+	storetest.EachBench(b, func(b *testing.B, open func() *store.Store) {
+		create := func(w *world) func(int) error {
+			return func(i int) error {
+				return w.Write(ctx, amina, "", func(tx *ledger.Tx) error { _, err := wells.Create(tx, org, "", body(existing+i)); return err })
+			}
 		}
-		for _, writers := range []int{1, 32} {
-			b.Run(fmt.Sprintf("%s/%d", engine, writers), func(b *testing.B) {
-				w := newWorld(b, fresh(b))
-				b.ResetTimer()
-				parallel(b, writers, b.N, func(i int) error { return create(w, i) })
-				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "changes/s")
-			})
-		}
-		b.Run(engine+"/32-baseline-commit-each", func(b *testing.B) {
-			w := newWorld(b, fresh(b))
-			var one sync.Mutex
+		w := newWorld(b, open)
+		var taken atomic.Int64 // codes are unique, and sub-benchmarks run more than once
+		measure := func(b *testing.B, writers int, fn func(i int) error) {
+			b.Helper()
+			from := int(taken.Add(int64(b.N))) - b.N
 			b.ResetTimer()
-			parallel(b, 32, b.N, func(i int) error {
-				one.Lock()
-				defer one.Unlock()
-				return create(w, i)
-			})
+			parallel(b, writers, b.N, func(i int) error { return fn(from + i) })
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "changes/s")
-		})
-		b.Run(engine+"/32-spread-over-20000", func(b *testing.B) {
-			w := newWorld(b, fresh(b))
-			ids := fill(b, w, 20_000)
-			b.ResetTimer()
-			parallel(b, 32, b.N, func(i int) error {
-				id := ids[(i*7919)%len(ids)]
-				return w.Write(ctx, juma, "", func(tx *ledger.Tx) error {
-					_, err := wells.Update(tx, id, 0, func(body *well) error { body.Depth += float64(i + 1); return nil })
-					return err
+			b.ReportMetric(0, "ns/op")
+		}
+		b.Run("1", func(b *testing.B) { measure(b, 1, create(w)) })
+		b.Run("32", func(b *testing.B) {
+			b.Run("new", func(b *testing.B) { measure(b, 32, create(w)) })
+			b.Run("new-baseline-commit-each", func(b *testing.B) {
+				var one sync.Mutex
+				each := create(w)
+				measure(b, 32, func(i int) error {
+					one.Lock()
+					defer one.Unlock()
+					return each(i)
 				})
 			})
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "changes/s")
+			ids := fill(b, w, existing)
+			b.Run("spread-over-100000", func(b *testing.B) {
+				measure(b, 32, func(i int) error {
+					id := ids[(i*7919)%len(ids)]
+					return w.Write(ctx, juma, "", func(tx *ledger.Tx) error {
+						_, err := wells.Update(tx, id, 0, func(body *well) error { body.Depth += float64(i + 1); return nil })
+						return err
+					})
+				})
+			})
 		})
-	}
+	})
 }
 
 // fill makes n documents, 500 a write, and gives their ids.
@@ -81,17 +88,108 @@ func fill(b testing.TB, w *world, n int) []string {
 	return ids
 }
 
-// BenchmarkVerify reads a ledger of 20,000 entries and checks everything.
+// BenchmarkVerify checks everything of a ledger of 200,000 entries of about 850
+// bytes: ten revisions each of 20,000 documents. The baseline is one core. The
+// hardest case is that no document has a second revision, because each is compared
+// with its newest entry, and so is its row in the index.
 func BenchmarkVerify(b *testing.B) {
 	storetest.EachBench(b, func(b *testing.B, open func() *store.Store) {
+		const documents, revisions = 20_000, 10
 		w := newWorld(b, open)
-		const entries = 20_000
-		fill(b, w, entries)
-		b.ResetTimer()
-		for b.Loop() {
-			w.verified()
+		verify := func(entries int64, cores int) func(b *testing.B) {
+			return func(b *testing.B) {
+				defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cores))
+				for b.Loop() {
+					report, err := w.Verify(ctx, nil)
+					check(b, err)
+					if !report.OK() || report.Entries != entries {
+						b.Fatalf("%d entries, %v", report.Entries, report.Problems)
+					}
+				}
+				b.ReportMetric(float64(entries)*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
+			}
 		}
-		b.ReportMetric(entries*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
+		ids := fill(b, w, documents)
+		b.Run("one-revision-each", verify(documents, runtime.GOMAXPROCS(0)))
+		for i := range (revisions - 1) * documents / 500 {
+			check(b, w.Write(ctx, juma, "", func(tx *ledger.Tx) error {
+				for j := i * 500; j < (i+1)*500; j++ {
+					if _, err := wells.Update(tx, ids[j*7919%documents], 0, func(w *well) error { w.Depth += float64(j + 1); return nil }); err != nil {
+						return err
+					}
+				}
+				return nil
+			}))
+		}
+		b.Run("ten-revisions-each", verify(revisions*documents, runtime.GOMAXPROCS(0)))
+		b.Run("ten-revisions-each-baseline-one-core", verify(revisions*documents, 1))
+	})
+}
+
+// BenchmarkHistory answers with the whole history of a document of 1,000
+// revisions: read, opened, compared step by step, and written as JSON. The
+// baseline is the same one revision at a time.
+func BenchmarkHistory(b *testing.B) {
+	storetest.EachBench(b, func(b *testing.B, open func() *store.Store) {
+		const revisions = 1000
+		w := newWorld(b, open)
+		ids := fill(b, w, 20_000)
+		id := ids[7919]
+		for i := range revisions - 1 {
+			check(b, w.Write(ctx, juma, "measured again", func(tx *ledger.Tx) error {
+				if i%10 == 0 { // others work in between, so that the revisions stand apart
+					if _, err := wells.Update(tx, ids[i], 0, func(w *well) error { w.Depth = float64(i); return nil }); err != nil {
+						return err
+					}
+				}
+				_, err := wells.Update(tx, id, 0, func(w *well) error {
+					w.Depth += float64(i + 1)
+					w.Labels["status"] = fmt.Sprint("seen ", i)
+					return nil
+				})
+				return err
+			}))
+		}
+		answer := func(b *testing.B, read func(r *ledger.Reader) (any, error)) {
+			b.Helper()
+			for b.Loop() {
+				check(b, w.Read(ctx, func(r *ledger.Reader) error {
+					history, err := read(r)
+					if err != nil {
+						return err
+					}
+					return json.NewEncoder(io.Discard).Encode(history)
+				}))
+			}
+			b.ReportMetric(b.Elapsed().Seconds()*1000/float64(b.N), "ms/history")
+			b.ReportMetric(0, "ns/op")
+		}
+		b.Run("1000", func(b *testing.B) {
+			answer(b, func(r *ledger.Reader) (any, error) {
+				history, err := r.History(id)
+				if len(history) != revisions {
+					b.Fatalf("%d revisions", len(history))
+				}
+				return history, err
+			})
+		})
+		b.Run("1000-baseline-one-at-a-time", func(b *testing.B) {
+			answer(b, func(r *ledger.Reader) (any, error) {
+				entries, err := r.Entries(ledger.Filter{Doc: id, Limit: revisions})
+				if err != nil {
+					return nil, err
+				}
+				var steps []any
+				for _, e := range entries {
+					e, before, after, err := r.Entry(e.Number)
+					if err != nil {
+						return nil, err
+					}
+					steps = append(steps, ledger.Revision{Entry: e, Differences: ledger.Diff(before, after)})
+				}
+				return steps, nil
+			})
+		})
 	})
 }
 

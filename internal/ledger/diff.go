@@ -3,9 +3,9 @@ package ledger
 import (
 	"bytes"
 	"encoding/json"
-	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Difference is one place where two contents differ.
@@ -24,17 +24,122 @@ func Diff(before, after json.RawMessage) []Difference {
 }
 
 func diff(path string, before, after json.RawMessage, found *[]Difference) {
-	old, oldIs := object(before)
-	fresh, freshIs := object(after)
-	if oldIs && freshIs || path == "" && (oldIs || len(before) == 0) && (freshIs || len(after) == 0) {
-		for _, name := range slices.Sorted(maps.Keys(merged(old, fresh))) {
-			diff(path+"/"+escape.Replace(name), old[name], fresh[name], found)
+	if len(before) > 0 && bytes.Equal(before, after) {
+		return
+	}
+	old, oldIs := members(before)
+	fresh, freshIs := members(after)
+	if !(oldIs && freshIs || path == "" && (oldIs || len(before) == 0) && (freshIs || len(after) == 0)) {
+		if !equalJSON(before, after) {
+			*found = append(*found, Difference{Path: path, Old: before, New: after})
 		}
 		return
 	}
-	if !equalJSON(before, after) {
-		*found = append(*found, Difference{Path: path, Old: before, New: after})
+	for len(old) > 0 || len(fresh) > 0 {
+		switch {
+		case len(fresh) == 0 || len(old) > 0 && old[0].name < fresh[0].name:
+			diff(path+"/"+escape.Replace(old[0].name), old[0].value, nil, found)
+			old = old[1:]
+		case len(old) == 0 || fresh[0].name < old[0].name:
+			diff(path+"/"+escape.Replace(fresh[0].name), nil, fresh[0].value, found)
+			fresh = fresh[1:]
+		default:
+			if !bytes.Equal(old[0].value, fresh[0].value) {
+				diff(path+"/"+escape.Replace(old[0].name), old[0].value, fresh[0].value, found)
+			}
+			old, fresh = old[1:], fresh[1:]
+		}
 	}
+}
+
+// member is a member of an object, its value as it stands there.
+type member struct {
+	name  string
+	value json.RawMessage
+}
+
+// members are those of an object in the order of their names; false when it is
+// none. Contents are valid JSON, so it suffices to see where values end, which is
+// many times quicker than to parse them. Of a name that comes twice the last counts.
+func members(raw json.RawMessage) ([]member, bool) {
+	raw = bytes.Trim(raw, " \t\r\n")
+	if len(raw) < 2 || raw[0] != '{' {
+		return nil, false
+	}
+	found := make([]member, 0, 16)
+	for i := 1; ; {
+		for i < len(raw) && (raw[i] <= ' ' || raw[i] == ',') {
+			i++
+		}
+		if i == len(raw)-1 && raw[i] == '}' {
+			break
+		}
+		end := valueEnd(raw, i)
+		if i >= len(raw) || raw[i] != '"' || end < 0 {
+			return nil, false
+		}
+		var name string
+		if quoted := raw[i:end]; bytes.IndexByte(quoted, '\\') < 0 && utf8.Valid(quoted) {
+			name = string(quoted[1 : len(quoted)-1])
+		} else if json.Unmarshal(quoted, &name) != nil {
+			return nil, false
+		}
+		for i = end; i < len(raw) && raw[i] <= ' '; i++ {
+		}
+		if i >= len(raw) || raw[i] != ':' {
+			return nil, false
+		}
+		for i++; i < len(raw) && raw[i] <= ' '; i++ {
+		}
+		if end = valueEnd(raw, i); end < 0 {
+			return nil, false
+		}
+		found = append(found, member{name, raw[i:end:end]})
+		i = end
+	}
+	slices.SortStableFunc(found, func(a, b member) int { return strings.Compare(a.name, b.name) })
+	last := found[:0]
+	for i, m := range found {
+		if i+1 == len(found) || found[i+1].name != m.name {
+			last = append(last, m)
+		}
+	}
+	return last, true
+}
+
+// valueEnd is where the value that begins at i ends; -1 when it does not.
+func valueEnd(raw []byte, i int) int {
+	depth := 0
+	for ; i < len(raw); i++ {
+		switch raw[i] {
+		case '"':
+			for i++; i < len(raw) && raw[i] != '"'; i++ {
+				if raw[i] == '\\' {
+					i++
+				}
+			}
+			if i >= len(raw) {
+				return -1
+			}
+			if depth == 0 {
+				return i + 1
+			}
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth == 0 {
+				return i // a number or a word before it
+			}
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		case ',', ' ', '\t', '\r', '\n':
+			if depth == 0 {
+				return i
+			}
+		}
+	}
+	return -1
 }
 
 var (
@@ -49,17 +154,6 @@ func object(raw json.RawMessage) (map[string]json.RawMessage, bool) {
 	}
 	var m map[string]json.RawMessage
 	return m, json.Unmarshal(trimmed, &m) == nil
-}
-
-func merged(a, b map[string]json.RawMessage) map[string]bool {
-	all := make(map[string]bool, len(a)+len(b))
-	for name := range a {
-		all[name] = true
-	}
-	for name := range b {
-		all[name] = true
-	}
-	return all
 }
 
 func equalJSON(a, b json.RawMessage) bool {

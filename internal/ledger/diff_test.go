@@ -26,6 +26,7 @@ func TestDiff(t *testing.T) {
 func FuzzDiff(f *testing.F) {
 	f.Add(`{"a":1,"b":{"c":[1,2]}}`, `{"a":2,"b":{"d":null}}`)
 	f.Add(`{"a/b":{"~":{}}}`, `{"a":{"b":{"~":1}}}`)
+	f.Add(`{ "a" : [ 1 , {"b\":\\":"}"} ] , "\u00e9":-1e5 }`, `{"a":"x\\","é":true,"":null}`)
 	f.Fuzz(func(t *testing.T, a, b string) {
 		before, after := json.RawMessage(a), json.RawMessage(b)
 		if _, ok := object(before); !ok || !unambiguous(before) {
@@ -33,6 +34,17 @@ func FuzzDiff(f *testing.F) {
 		}
 		if _, ok := object(after); !ok || !unambiguous(after) {
 			return
+		}
+		for _, raw := range []json.RawMessage{before, after} {
+			parsed, _ := object(raw)
+			split, ok := members(raw)
+			same := ok && len(split) == len(parsed)
+			for _, m := range split {
+				same = same && string(m.value) == string(parsed[m.name])
+			}
+			if !same {
+				t.Errorf("%s: members %q, parsed %q", raw, split, parsed)
+			}
 		}
 		forth, back := before, after
 		var err error

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/qanat-water/qanat/internal/base/fault"
 	"github.com/qanat-water/qanat/internal/base/store"
+	"github.com/qanat-water/qanat/internal/base/vault"
 )
 
 // Filter says which entries to list.
@@ -57,9 +59,31 @@ func (r *Reader) open(rec *record) (Entry, content, error) {
 		e.Erased = true
 		return e, content{}, nil
 	}
-	c, err := r.ledger.unseal(&rec.header, rec.wrapped, rec.sealed)
+	key, err := r.key(rec)
+	if err != nil {
+		return e, content{}, err
+	}
+	c, err := unsealWith(key, &rec.header, rec.sealed)
 	e.ActorName, e.From, e.Reason, e.Through = c.Name, c.From, c.Reason, c.Through
 	return e, c, err
+}
+
+// key unwraps the key of an entry, unless the entry before was of the same document.
+func (r *Reader) key(rec *record) (*vault.Key, error) {
+	if k := &r.opened; k.key == nil || k.doc != rec.doc || !bytes.Equal(k.wrapped, rec.wrapped) {
+		key, err := r.ledger.vault.Unwrap(rec.doc, rec.wrapped)
+		if err != nil {
+			return nil, err
+		}
+		*k = openedKey{rec.doc, rec.wrapped, key}
+	}
+	return r.opened.key, nil
+}
+
+type openedKey struct {
+	doc     string
+	wrapped []byte
+	key     *vault.Key
 }
 
 // Entries lists entries, newest first, without their content.

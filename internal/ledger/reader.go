@@ -13,8 +13,9 @@ import (
 type Reader struct {
 	q      *store.Q
 	ledger *Ledger
-	group  *group  // nil outside a write
-	past   *past   // entries read ahead; nil: none
+	group  *group // nil outside a write
+	past   *past  // entries read ahead; nil: none
+	opened openedKey
 	knows  bool    // seen has been asked for
 	seen   int64   // last entry of the snapshot
 	moment *moment // nil: now
