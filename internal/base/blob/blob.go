@@ -198,9 +198,10 @@ func (s *Store) Verify(ctx context.Context, hash string) error {
 
 // Sweep deletes the files that nothing names: each is spoiled before it is
 // removed. named tells of every hash that must stay. Files that were put, or put
-// again, after a time stay too: somebody may be about to name them. It tells how
-// many are gone.
-func (s *Store) Sweep(ctx context.Context, named func(keep func(hash string)) error, before time.Time) (removed int, err error) {
+// again, less than an age ago stay too: somebody may be about to name them. It tells
+// how many are gone.
+func (s *Store) Sweep(ctx context.Context, named func(keep func(hash string)) error, age time.Duration) (removed int, err error) {
+	before := time.Now().Add(-age) // files have the clock of the machine
 	kept := map[string]bool{}
 	err = named(func(hash string) {
 		if path, err := s.path(hash); err == nil {
