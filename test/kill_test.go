@@ -6,11 +6,13 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/qanat-water/qanat/internal/base/store/storetest"
 	"github.com/qanat-water/qanat/test/rig"
 )
 
@@ -40,39 +42,52 @@ type crash struct {
 
 // TestKill kills the server ten times under load, on both engines together: nothing acknowledged is lost, and everything verifies.
 // A killed process leaves the operating system's cache; power cuts are the crash tables' part, in the packages that write.
+// QANAT_KILLS sets how often; a server is used for 50 kills at most, because all that it was ever told is looked for after each.
 func TestKill(t *testing.T) {
+	kills := 10
+	if n, err := strconv.Atoi(os.Getenv("QANAT_KILLS")); err == nil {
+		kills = n
+	}
+	const ofOne = 50
 	rig.Engines(t, func(t *testing.T, database string) {
-		rounds := 6
+		rounds := kills - kills*2/5
 		if database != "" {
-			rounds = 4
+			rounds = kills * 2 / 5
 		}
-		if soak() {
-			rounds *= 10
-		}
-		c := &crash{Server: rig.New(t, database), t: t}
-		c.p = promises{sites: map[string]string{}, edits: map[string]int{}, responses: map[string][]byte{}, unsure: map[string][]byte{}, readings: map[string]map[int64]float64{}}
-		c.prepare()
-		var acknowledged [4]int
-		for round := range rounds {
-			for i, n := range c.load(round) {
-				acknowledged[i] += n
-			}
-			c.Verify()
-			c.Start()
-			c.check(round)
-			if t.Failed() {
-				t.Fatalf("after kill %d", round+1)
+		for ; rounds > 0 && !t.Failed(); rounds -= ofOne {
+			t.Run("", func(t *testing.T) { killed(t, database, min(rounds, ofOne)) })
+			if database != "" {
+				database = storetest.PostgresURL(t)
 			}
 		}
-		t.Logf("%d kills; acknowledged: %d sites, %d edits, %d submissions with a photo, %d messages of readings; nothing lost", rounds, acknowledged[0], acknowledged[1], acknowledged[2], acknowledged[3])
-		for i, what := range []string{"sites", "edits", "submissions", "readings"} {
-			if acknowledged[i] < rounds {
-				t.Errorf("only %d %s were acknowledged in %d rounds: this was no load", acknowledged[i], what, rounds)
-			}
-		}
-		c.Stop()
-		c.Verify()
 	})
+}
+
+// killed uses one server until it was killed so often.
+func killed(t *testing.T, database string, rounds int) {
+	c := &crash{Server: rig.New(t, database), t: t}
+	c.p = promises{sites: map[string]string{}, edits: map[string]int{}, responses: map[string][]byte{}, unsure: map[string][]byte{}, readings: map[string]map[int64]float64{}}
+	c.prepare()
+	var acknowledged [4]int
+	for round := range rounds {
+		for i, n := range c.load(round) {
+			acknowledged[i] += n
+		}
+		c.Verify()
+		c.Start()
+		c.check(round)
+		if t.Failed() {
+			t.Fatalf("after kill %d", round+1)
+		}
+	}
+	t.Logf("%d kills; acknowledged: %d sites, %d edits, %d submissions with a photo, %d messages of readings; nothing lost", rounds, acknowledged[0], acknowledged[1], acknowledged[2], acknowledged[3])
+	for i, what := range []string{"sites", "edits", "submissions", "readings"} {
+		if acknowledged[i] < rounds {
+			t.Errorf("only %d %s were acknowledged in %d rounds: this was no load", acknowledged[i], what, rounds)
+		}
+	}
+	c.Stop()
+	c.Verify()
 }
 
 func (c *crash) prepare() {

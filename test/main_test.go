@@ -5,7 +5,7 @@
 // commands explain themselves and refuse what would harm (cli_test.go); a new user gets through the demo in a browser
 // (browser_test.go).
 //
-// QANAT_SOAK=1 makes the tests of endurance longer.
+// QANAT_SOAK=1 makes the tests of endurance longer, QANAT_KILLS sets how often the server is killed.
 package test
 
 import (

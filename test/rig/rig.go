@@ -30,20 +30,21 @@ import (
 	"github.com/qanat-water/qanat/internal/base/store/storetest"
 )
 
-// Binary is the program that Main has built.
-var Binary string
+// Binary is the program that Main has built, Checker is qanat-check beside it.
+var Binary, Checker string
 
-// Main builds the program once, runs the tests of a package, and gives their exit code. QANAT_BINARY names one that is
-// built already: a release to be tested.
+// Main builds the programs once, runs the tests of a package, and gives their exit code. QANAT_BINARY names one that is
+// built already, with qanat-check beside it: a release to be tested.
 func Main(m *testing.M) int {
 	if Binary = os.Getenv("QANAT_BINARY"); Binary != "" {
+		Checker = filepath.Join(filepath.Dir(Binary), "qanat-check")
 		return m.Run()
 	}
 	dir, err := os.MkdirTemp("", "qanat-bin-")
 	if err == nil {
 		defer os.RemoveAll(dir)
-		Binary = filepath.Join(dir, "qanat")
-		build := exec.Command("go", "build", "-o", Binary, "github.com/qanat-water/qanat/cmd/qanat") // #nosec G204 -- our own program
+		Binary, Checker = filepath.Join(dir, "qanat"), filepath.Join(dir, "qanat-check")
+		build := exec.Command("go", "build", "-o", dir+"/", "github.com/qanat-water/qanat/cmd/qanat", "github.com/qanat-water/qanat/cmd/qanat-check") // #nosec G204 -- our own programs
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		var out []byte
 		if out, err = build.CombinedOutput(); err != nil {
