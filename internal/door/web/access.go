@@ -21,14 +21,15 @@ const (
 	findBurst        = 20
 )
 
-type askedThing struct {
+// AskedThing names a thing and a verb. It is exported, as all parts of requests are.
+type AskedThing struct {
 	Kind string `query:"kind" required:"true" maxLength:"40" doc:"site, survey, deployment, response, device …"`
 	ID   string `query:"id" required:"true" format:"uuid"`
 	Verb string `query:"verb" default:"see" maxLength:"20"`
 }
 
 type whyQuery struct {
-	askedThing
+	AskedThing
 	Person string `query:"person" maxLength:"40" doc:"whom it is about; without one of these three: myself"`
 	Token  string `query:"token" maxLength:"40"`
 	Phone  string `query:"phone" maxLength:"40"`
@@ -56,7 +57,7 @@ func (s *server) why(ctx context.Context, actor ledger.Actor, in *whyQuery) (*Bo
 }
 
 type whoQuery struct {
-	askedThing
+	AskedThing
 	After string `query:"after" maxLength:"300" doc:"cursor of the page before"`
 }
 
