@@ -40,7 +40,7 @@ type actQuery struct {
 	Limit int   `query:"limit" minimum:"1" maximum:"50" default:"20"`
 }
 
-func (s *server) act(ctx context.Context, actor ledger.Actor, in *actQuery) (*Body[activity.ActPage], error) {
+func (s *server) act(ctx context.Context, actor ledger.Actor, in *actQuery) (*Body[activity.ActView], error) {
 	return body(s.Activity.Act(ctx, actor, in.Org, in.Number, in.After, in.Limit))
 }
 

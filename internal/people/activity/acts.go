@@ -92,15 +92,21 @@ func (q span) candidates(r *ledger.Reader, before int64, skip []int64) (found []
 		}
 		where += " AND act NOT IN (" + strings.Join(marks, ", ") + ")"
 	}
-	const most = 200
-	rows := r.Query(fmt.Sprintf(`SELECT number, act FROM entry WHERE %s ORDER BY number DESC LIMIT %d`, where, most), args...)
+	const most = 2000
+	rows := r.Query(fmt.Sprintf(`SELECT max(number), act, min(number), count(*) FROM (SELECT number, act FROM entry WHERE %s ORDER BY number DESC LIMIT %d) c
+		GROUP BY act ORDER BY max(number) DESC`, where, most), args...)
+	oldest, count := int64(0), int64(0)
 	for rows.Next() {
 		var c candidate
-		rows.Scan(&c.number, &c.act)
+		var least, n int64
+		rows.Scan(&c.number, &c.act, &least, &n)
 		found = append(found, c)
+		if count += n; oldest == 0 || least < oldest {
+			oldest = least
+		}
 	}
-	if len(found) == most {
-		next = found[most-1].number
+	if count == most {
+		next = oldest
 	}
 	return found, next, 0, rows.Close()
 }
@@ -199,15 +205,15 @@ func (e *eyes) describe(q span, numbers []int64) ([]Act, error) {
 	}
 	args = append(args, e.org)
 	org := fmt.Sprintf("$%d", len(args))
-	fit, args := q.where(args)
-	rows := e.r.Query(`SELECT act, kind, count(*), min(number), max(number), max(CASE WHEN `+fit+` THEN number ELSE 0 END)
-		FROM entry WHERE act IN (`+strings.Join(marks, ", ")+`) AND org = `+org+` GROUP BY act, kind`, args...)
-	type extent struct{ oldest, newest, fitting int64 }
+	// org || '' keeps the engine from the index by organization, which would read all of it.
+	rows := e.r.Query(`SELECT act, kind, count(*), min(number), max(number)
+		FROM entry WHERE act IN (`+strings.Join(marks, ", ")+`) AND org || '' = `+org+` GROUP BY act, kind`, args...)
+	type extent struct{ oldest, newest int64 }
 	found, extents := map[int64]*Act{}, map[int64]*extent{}
 	for rows.Next() {
-		var act, count, oldest, newest, fitting int64
+		var act, count, oldest, newest int64
 		var kind string
-		rows.Scan(&act, &kind, &count, &oldest, &newest, &fitting)
+		rows.Scan(&act, &kind, &count, &oldest, &newest)
 		a, x := found[act], extents[act]
 		if a == nil {
 			a, x = &Act{Act: act, Kinds: map[string]int64{}}, &extent{oldest: oldest}
@@ -215,10 +221,14 @@ func (e *eyes) describe(q span, numbers []int64) ([]Act, error) {
 		}
 		a.Kinds[kind] = count
 		a.Entries += count
-		x.oldest, x.newest, x.fitting = min(x.oldest, oldest), max(x.newest, newest), max(x.fitting, fitting)
+		x.oldest, x.newest = min(x.oldest, oldest), max(x.newest, newest)
 		a.Newest = x.newest
 	}
 	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	before, err := e.shown(q, marks, args[:len(numbers)])
+	if err != nil {
 		return nil, err
 	}
 	var wanted []int64
@@ -234,10 +244,18 @@ func (e *eyes) describe(q span, numbers []int64) ([]Act, error) {
 	if err != nil {
 		return nil, err
 	}
+	var newest []ledger.Entry
+	for _, x := range extents {
+		newest = append(newest, entries[x.newest].Entry)
+	}
+	undone, err := e.r.Undone(newest)
+	if err != nil {
+		return nil, err
+	}
 	var acts []Act
 	for _, n := range numbers {
 		a, x := found[n], extents[n]
-		if a == nil || q.Before != 0 && x.fitting >= q.Before {
+		if a == nil || before[n] {
 			continue
 		}
 		first := entries[x.oldest]
@@ -254,18 +272,33 @@ func (e *eyes) describe(q span, numbers []int64) ([]Act, error) {
 		} else if !ok {
 			continue
 		}
-		by, err := e.r.UndoneBy(entries[x.newest].Entry)
-		if err != nil {
-			return nil, err
-		}
-		a.Undone = by != 0
+		a.Undone = undone[x.newest] != 0
 		acts = append(acts, *a)
 	}
 	return acts, nil
 }
 
-// ActPage is an act with some of its entries.
-type ActPage struct {
+// shown are those of the acts that were on an earlier page: something of theirs
+// that fits is not older than where this page begins.
+func (e *eyes) shown(q span, marks []string, acts []any) (map[int64]bool, error) {
+	shown := map[int64]bool{}
+	if q.Before == 0 {
+		return shown, nil
+	}
+	where, args := q.where(slices.Clone(acts))
+	args = append(args, q.Before)
+	rows := e.r.Query(fmt.Sprintf(`SELECT DISTINCT act FROM entry WHERE act IN (%s) AND number >= $%d AND %s`,
+		strings.Join(marks, ", "), len(args), strings.Replace(where, "org = ", "org || '' = ", 1)), args...)
+	for rows.Next() {
+		var act int64
+		rows.Scan(&act)
+		shown[act] = true
+	}
+	return shown, rows.Close()
+}
+
+// ActView is an act with some of its entries.
+type ActView struct {
 	Act     Act      `json:"act"`
 	Entries []Detail `json:"entries" doc:"oldest first"`
 	Next    int64    `json:"next" doc:"to go on after; 0: these are the last"`
@@ -275,8 +308,8 @@ const maxDetails = 50
 
 // Act reads an act in an organization with its entries and what each changed, a
 // page at a time, those after a number.
-func (s *Service) Act(ctx context.Context, actor ledger.Actor, org string, number, after int64, limit int) (ActPage, error) {
-	var page ActPage
+func (s *Service) Act(ctx context.Context, actor ledger.Actor, org string, number, after int64, limit int) (ActView, error) {
+	var page ActView
 	if limit <= 0 || limit > maxDetails {
 		limit = maxDetails
 	}
@@ -293,12 +326,15 @@ func (s *Service) Act(ctx context.Context, actor ledger.Actor, org string, numbe
 		if len(acts) == 0 {
 			return none
 		}
-		page = ActPage{Act: acts[0], Entries: []Detail{}}
-		changes, err := r.Changes(ledger.Filter{Orgs: []string{org}, Act: number, After: after, Oldest: true, Limit: limit})
+		page = ActView{Act: acts[0], Entries: []Detail{}}
+		changes, err := r.Changes(ledger.Filter{Act: number, After: after, Oldest: true, Limit: limit})
 		if err != nil {
 			return err
 		}
 		for _, c := range changes {
+			if c.Entry.Org != org { // what it did elsewhere is no part of it here
+				continue
+			}
 			if ok, err := eyes.sees(c.Entry); err != nil {
 				return err
 			} else if !ok {
