@@ -82,6 +82,9 @@ type Config struct {
 	WitnessRetry time.Duration
 	// Inspect opens a ledger that would be refused, for Verify alone: nothing can be written to it.
 	Inspect bool
+	// Filling opens a database between BeginFilling and EndFilling: its indexes are
+	// made, it can be read and verified, nothing is written or signed.
+	Filling bool
 	Log     *slog.Logger
 }
 
@@ -107,6 +110,7 @@ type Ledger struct {
 	beside  beside
 
 	refused error // why it was opened for inspection only
+	filling bool
 
 	head *head // of the writer goroutine: the tree's right edge; nil when it must be read again
 }
@@ -133,7 +137,7 @@ func Open(ctx context.Context, c Config) (*Ledger, error) {
 	}
 	l := &Ledger{
 		store: c.Store, vault: c.Vault, clock: c.Clock, log: c.Log, kinds: map[string]Kind{},
-		jobs: make(chan *job, queueLength), closing: make(chan struct{}),
+		jobs: make(chan *job, queueLength), closing: make(chan struct{}), filling: c.Filling,
 	}
 	for _, k := range c.Nouns {
 		if _, twice := l.kinds[k.noun()]; twice {
@@ -143,6 +147,9 @@ func Open(ctx context.Context, c Config) (*Ledger, error) {
 		l.order = append(l.order, k)
 	}
 	if err := l.store.Migrate(ctx, "ledger", schema); err != nil {
+		return nil, err
+	}
+	if err := l.whole(ctx); err != nil {
 		return nil, err
 	}
 	signer, err := newSigner(c.Vault, c.Origin, c.CheckpointDir)
@@ -167,6 +174,9 @@ func Open(ctx context.Context, c Config) (*Ledger, error) {
 			return nil, fmt.Errorf("index of %s: %w", k.noun(), err)
 		}
 	}
+	if l.filling {
+		return l, nil
+	}
 	l.done.Go(l.write)
 	l.done.Go(func() { l.checkpoints(c.CheckpointEvery) })
 	for _, w := range l.witnesses {
@@ -180,7 +190,7 @@ func Open(ctx context.Context, c Config) (*Ledger, error) {
 func (l *Ledger) Close() error {
 	l.close.Do(func() { close(l.closing); l.end() })
 	l.done.Wait()
-	if l.refused != nil {
+	if l.refused != nil || l.filling {
 		return nil // nothing is signed for a ledger that is not what was promised
 	}
 	return l.Checkpoint(context.Background())
@@ -196,6 +206,9 @@ func (l *Ledger) Write(ctx context.Context, actor Actor, reason string, fn func(
 	}
 	if l.refused != nil {
 		return l.refused
+	}
+	if l.filling {
+		return errClosing
 	}
 	if len(reason) > maxReason {
 		return fault.Newf(fault.TooLarge, "reason.size", "The reason is longer than %d characters", maxReason).WithMend("Write less")

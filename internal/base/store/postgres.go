@@ -183,6 +183,26 @@ func (r *postgresCursor) borrow(dest []any) error {
 				*d = int64(int32(binary.BigEndian.Uint32(b))) // #nosec G115 -- a bit pattern
 				continue
 			}
+		case **int64:
+			switch {
+			case b == nil:
+				*d = nil
+				continue
+			case format == pgx.BinaryFormatCode && len(b) == 8 && fields[i].DataTypeOID == pgtype.Int8OID:
+				n := int64(binary.BigEndian.Uint64(b)) // #nosec G115 -- a bit pattern
+				*d = &n
+				continue
+			}
+		case **float64:
+			switch {
+			case b == nil:
+				*d = nil
+				continue
+			case format == pgx.BinaryFormatCode && len(b) == 8 && fields[i].DataTypeOID == pgtype.Float8OID:
+				x := math.Float64frombits(binary.BigEndian.Uint64(b))
+				*d = &x
+				continue
+			}
 		case *float64:
 			switch {
 			case b == nil:

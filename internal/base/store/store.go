@@ -137,8 +137,7 @@ func (q *Q) Row(dest []any, sql string, args ...any) (bool, error) {
 }
 
 // Borrowed is a text or a blob that was not copied: it is valid until the next
-// Next or Close. NULL is nil. A row with one of these is read without allocating,
-// and its other columns are int64, float64, string or Borrowed.
+// Next or Close. NULL is nil. A row with one of these is read without allocating.
 type Borrowed []byte
 
 // Rows is a running query.

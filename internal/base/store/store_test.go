@@ -294,17 +294,35 @@ func TestBorrowedColumns(t *testing.T) {
 			var text, blob store.Borrowed
 			var copied string
 			var r float64
+			var maybe *int64
+			var real *float64
 			var got []string
-			rows := q.Query(`SELECT n, t, b, t, r FROM every ORDER BY n`)
-			for dest := []any{&n, &text, &blob, &copied, &r}; rows.Next(); {
+			rows := q.Query(`SELECT n, t, b, t, r, CASE WHEN r > 0 THEN n END, r FROM every ORDER BY n`)
+			for dest := []any{&n, &text, &blob, &copied, &r, &maybe, &real}; rows.Next(); {
 				rows.Scan(dest...)
-				got = append(got, fmt.Sprintf("%d %q %x %q %g %t %t", n, text, blob, copied, r, text == nil, blob == nil))
+				got = append(got, fmt.Sprintf("%d %q %x %q %g %t %t %t %t", n, text, blob, copied, r, text == nil, blob == nil, maybe == nil, real == nil))
 			}
-			want := []string{`-1 "a é" 0001 "a é" 1.5 false false`, `0 ""  "" -2 false false`, `1 ""  "" 0 true true`}
+			want := []string{`-1 "a é" 0001 "a é" 1.5 false false false false`, `0 ""  "" -2 false false true false`, `1 ""  "" 0 true true true true`}
 			if !slices.Equal(got, want) {
 				t.Errorf("got %q, want %q", got, want)
 			}
 			return rows.Close()
+		}))
+	})
+}
+
+func TestTablesAreAlikeOnBothEngines(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
+		s := open()
+		check(t, s.Migrate(ctx, "test", []string{`CREATE TABLE every (b {blob}, r {real}, k {text} NOT NULL, n {bigint} NOT NULL, PRIMARY KEY (n, k)) {clustered}; ALTER TABLE every ADD COLUMN late {text}`}))
+		check(t, s.Read(ctx, func(q *store.Q) error {
+			tables, err := q.Tables()
+			got := fmt.Sprint(tables)
+			want := "[{every [{b blob} {r real} {k text} {n bigint} {late text}] [n k]} {migration [{owner text} {step bigint} {hash text}] [owner step]}]"
+			if got != want {
+				t.Errorf("tables\n%s, want\n%s", got, want)
+			}
+			return err
 		}))
 	})
 }
