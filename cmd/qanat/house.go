@@ -24,6 +24,7 @@ import (
 	"github.com/qanat-water/qanat/internal/fleet/device"
 	"github.com/qanat-water/qanat/internal/fleet/reading"
 	"github.com/qanat-water/qanat/internal/fleet/refusal"
+	"github.com/qanat-water/qanat/internal/keep/erasure"
 	"github.com/qanat-water/qanat/internal/keep/export"
 	"github.com/qanat-water/qanat/internal/ledger"
 	"github.com/qanat-water/qanat/internal/people/access"
@@ -60,6 +61,7 @@ type house struct {
 	refusals  *refusal.Book
 	devices   *device.Devices
 	archive   *export.Service
+	erasures  *erasure.Service
 	mail      *mail.Sender // nil: no SMTP server is configured
 	server    *server.Service
 	close     []func()
@@ -68,7 +70,7 @@ type house struct {
 func nouns() []ledger.Kind {
 	var all []ledger.Kind
 	for _, some := range [][]ledger.Kind{
-		account.Nouns(), org.Nouns(), {&access.Grants}, activity.Nouns(), server.Nouns(), site.Nouns(), survey.Nouns(), response.Nouns(), {ca.Noun, device.Noun, &export.Downloads},
+		account.Nouns(), org.Nouns(), {&access.Grants}, activity.Nouns(), server.Nouns(), site.Nouns(), survey.Nouns(), response.Nouns(), erasure.Nouns(), {ca.Noun, device.Noun, &export.Downloads},
 	} {
 		all = append(all, some...)
 	}
@@ -159,14 +161,19 @@ func openHouse(ctx context.Context, w where, name string, log *slog.Logger) (h *
 	h.close = append(h.close, h.devices.Close)
 	h.server = &server.Service{Ledger: h.ledger, Accounts: h.accounts}
 	h.archive = &export.Service{Ledger: h.ledger, Blobs: h.blobs, Readings: h.readings}
+	h.erasures = &erasure.Service{Ledger: h.ledger, Blobs: h.blobs, Readings: h.readings, Refusals: h.refusals}
 	return h, nil
 }
 
-// sweepEvery is how often what has expired is cleared away.
-const sweepEvery = time.Hour
+// sweepEvery is how often what has expired is cleared away, retentionHour when
+// organizations' own times for keeping data are looked at.
+const (
+	sweepEvery    = time.Hour
+	retentionHour = 2
+)
 
 // jobs runs what a serving house does by itself: it goes on with imports that
-// the last end interrupted, and clears expired sessions, until ctx ends.
+// the last end interrupted, clears expired sessions, and erases what is due, until ctx ends.
 func (h *house) jobs(ctx context.Context, log *slog.Logger) {
 	logged(log, "resume imports", h.sites.Resume(ctx))
 	tick := time.NewTicker(sweepEvery)
@@ -174,6 +181,11 @@ func (h *house) jobs(ctx context.Context, log *slog.Logger) {
 	for {
 		_, err := h.accounts.Sweep(ctx)
 		logged(log, "sweep sessions", err)
+		_, err = h.erasures.Carry(ctx)
+		logged(log, "carry out erasures", err)
+		if time.Now().Hour() == retentionHour {
+			logged(log, "retention", h.erasures.Nightly(ctx))
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -146,7 +146,7 @@ func (h *house) handler(conf config, d *doors, log *slog.Logger) http.Handler {
 	api := web.Handler(web.House{
 		Name: conf.Name, Version: versionText(), PublicURL: conf.URL, MQTT: d.deviceAddress(conf),
 		Ledger: h.ledger, Blobs: h.blobs, Accounts: h.accounts, People: h.people, Sites: h.sites, Surveys: h.surveys, Responses: h.responses,
-		Devices: h.devices, Activity: h.activity, Archive: h.archive, Server: h.server, Closing: d.closing, Log: log,
+		Devices: h.devices, Activity: h.activity, Archive: h.archive, Erasures: h.erasures, Server: h.server, Closing: d.closing, Log: log,
 		Connected: func(device string) bool { _, connected := d.devices.Connected(device); return connected },
 		Collect: func(base, token, organization string) (string, string, error) {
 			address := base + openrosa.Prefix + token + "/projects/" + organization

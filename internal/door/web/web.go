@@ -36,6 +36,7 @@ import (
 	"github.com/qanat-water/qanat/internal/field/survey"
 	"github.com/qanat-water/qanat/internal/fleet/device"
 	"github.com/qanat-water/qanat/internal/guard"
+	"github.com/qanat-water/qanat/internal/keep/erasure"
 	"github.com/qanat-water/qanat/internal/keep/export"
 	"github.com/qanat-water/qanat/internal/ledger"
 	"github.com/qanat-water/qanat/internal/people/account"
@@ -74,6 +75,7 @@ type House struct {
 	Devices   *device.Devices
 	Activity  *activity.Service
 	Archive   *export.Service
+	Erasures  *erasure.Service
 	Server    *admin.Service
 	Closing   <-chan struct{}          // closed when the server is about to stop; nil: nobody tells
 	Connected func(device string) bool // does a device have a live session

@@ -21,7 +21,6 @@
 package erasure
 
 import (
-	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -186,5 +185,4 @@ type Service struct {
 	Refusals *refusal.Book
 	// Quiet is how long a file that nothing names is kept, because somebody may be about to; 0: a day.
 	Quiet time.Duration
-	Log   *slog.Logger
 }

@@ -21,7 +21,8 @@ const (
 	Sessions  = "sessions"
 )
 
-var classes = []string{Responses, Readings, Photos, Events, Sessions}
+// Classes are all of them.
+var Classes = []string{Responses, Readings, Photos, Events, Sessions}
 
 // Run is what one run of retention expired.
 type Run struct {
@@ -131,7 +132,7 @@ func (s *Service) due(ctx context.Context, organization string, days map[string]
 			days = policy.Retention
 		}
 		all = all[:0]
-		for _, class := range classes {
+		for _, class := range Classes {
 			d := Due{Class: class, Days: days[class]}
 			if d.Days > 0 {
 				d.Before = now.AddDate(0, 0, -d.Days).UTC()
