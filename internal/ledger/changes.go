@@ -3,6 +3,7 @@ package ledger
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -55,7 +56,8 @@ func (r *Reader) Numbered(numbers []int64) (map[int64]Change, error) {
 	if len(numbers) == 0 {
 		return found, nil
 	}
-	records, err := r.records("e.number IN ("+strings.Join(marks, ", ")+")", args)
+	records, err := scanRecords(r.Query(fmt.Sprintf(`SELECT %s FROM (SELECT * FROM entry e WHERE e.number IN (%s) LIMIT %d) e LEFT JOIN document d ON d.id = e.doc`,
+		entryColumns, strings.Join(marks, ", "), len(numbers)), args...))
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +72,32 @@ func (r *Reader) Numbered(numbers []int64) (map[int64]Change, error) {
 		found[e.Number] = Change{Entry: e, After: c.Body}
 	}
 	return found, nil
+}
+
+// Undone tells of entries which entry undid each and is not undone itself, by
+// their numbers; those that stand are not in it.
+func (r *Reader) Undone(entries []Entry) (map[int64]int64, error) {
+	p := newPast(r.ledger)
+	docs := map[string]bool{}
+	var ids []any
+	for _, e := range entries {
+		if !docs[e.Doc] {
+			docs[e.Doc] = true
+			ids = append(ids, e.Doc)
+		}
+	}
+	for part := range slices.Chunk(ids, mostSteps) {
+		if err := p.readUndos(r, part); err != nil {
+			return nil, err
+		}
+	}
+	undone := map[int64]int64{}
+	for _, e := range entries {
+		if by := p.undoneBy(e.Doc, e.Number); by != 0 {
+			undone[e.Number] = by
+		}
+	}
+	return undone, nil
 }
 
 // Between turns a span of time, both ends included, into the numbers of the first

@@ -142,7 +142,9 @@ func (r *Reader) Each(f Filter, fn func(e Entry, content json.RawMessage) error)
 	if f.Oldest {
 		order = "ASC"
 	}
-	found, err := r.records(strings.Join(where, " AND ")+fmt.Sprintf(" ORDER BY e.number %s LIMIT %d", order, limit), args)
+	// The entries first, so that no engine thinks of joining all documents.
+	sort := fmt.Sprintf(" ORDER BY e.number %s LIMIT %d", order, limit)
+	found, err := scanRecords(r.Query(`SELECT `+entryColumns+` FROM (SELECT * FROM entry e WHERE `+strings.Join(where, " AND ")+sort+`) e LEFT JOIN document d ON d.id = e.doc`+sort, args...))
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,8 @@ package ledger
 // together with sealed they are what the tree hashes. tree: one row for each
 // commit, with the run of stored hashes (tlog order) that the commit added.
 // cosignature: what witnesses signed of a checkpoint, by the witness's verifier key.
-// entry_actor finds what an account, token or device did, entry_undo what was undone.
+// entry_actor finds what an account, token or device did, entry_undo what was undone;
+// entry_org and entry_act answer filters and counts of activity without touching an entry.
 // document: what is true now, and the wrapped key of the document's past; held is
 // the key while the document is sealed, before it is erased.
 var schema = []string{`
@@ -70,4 +71,9 @@ CREATE TABLE cosignature (
 ) {table}
 `, `
 ALTER TABLE document ADD COLUMN held {blob}
+`, `
+DROP INDEX entry_org;
+CREATE INDEX entry_org ON entry (org, number, act, kind, verb, door, actor_kind, actor);
+DROP INDEX entry_act;
+CREATE INDEX entry_act ON entry (act, number, org, kind)
 `}
