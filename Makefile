@@ -44,10 +44,11 @@ fuzz: ## each parser for FUZZTIME (5s)
 	./test/fuzz.sh $(FUZZTIME)
 
 bench: ## the figures of the documents, each with its baseline
-	go test -run '^$$' -bench . -benchtime 3s ./internal/ledger ./internal/field/site ./internal/door/mqtt
+	go test -run '^$$' -bench . -benchtime 3s ./internal/ledger ./internal/people/access ./internal/field/site ./internal/door/mqtt
 
 soak: ## hours: long fuzzing, many power cuts, many kills, many tampered bytes
 	QANAT_SOAK=1 QANAT_KILLS=500 QANAT_TAMPER=10000 QANAT_POWERCUTS=10000 go test -count=1 -timeout 6h ./internal/ledger ./test/...
+	QANAT_DECISIONS=1000000 go test -count=1 -timeout 1h -run Oracle ./internal/people/access
 	$(MAKE) fuzz FUZZTIME=10m
 
 # What tests need from Debian: a PostgreSQL server to start privately, the

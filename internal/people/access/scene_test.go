@@ -144,7 +144,7 @@ func (s *scene) drawPeople(tx *ledger.Tx, c chooser) error {
 		s.add(specimen{kind: "account", id: a.ID, owner: a.ID, word: "active"})
 	}
 	seen := map[org.Membership]bool{}
-	for range c("memberships", 11) {
+	for range c("memberships", 16) {
 		at := pick(c, "where", s.branches)
 		m := org.Membership{Person: pick(c, "who", s.people), Branch: at.id, Group: pick(c, "group", org.Groups)}
 		if len(s.teams) > 0 && c("in a team", 4) == 0 {
@@ -297,7 +297,7 @@ func (s *scene) drawThings(tx *ledger.Tx, c chooser) error {
 
 func (s *scene) drawGrants(tx *ledger.Tx, c chooser) error {
 	given := map[access.Grant]bool{}
-	for range c("grants", 9) {
+	for range c("grants", 16) {
 		kind := pick(c, "kind", []string{"site", "survey", "deployment"})
 		g := access.Grant{Thing: kind + ":" + pick(c, "thing", s.kindsOf[kind]), Principal: s.principal(c), Role: pick(c, "role", access.GrantRoles(kind))}
 		if given[g] {

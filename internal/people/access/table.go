@@ -33,6 +33,11 @@ func on(words ...string) []string    { return words }
 func may(verbs ...Verb) []Verb       { return verbs }
 func surveyAdministrators() []string { return who("survey.administrator", "survey.admins") }
 
+// overriders approve and reject at any stage; what they do is marked as override.
+func overriders() []string {
+	return append(surveyAdministrators(), "deployment.manager", "deployment.admin")
+}
+
 var always []string
 
 // table is the permission tables of the handbook, one row of theirs to one row
@@ -78,8 +83,11 @@ var table = []Rule{
 	{"response", who("stage"), on("pending"), may(Approve, Reject)},
 	{"response", who("stage-editor"), on("pending"), may(Edit)},
 	{"response", who("deployment.viewer"), on("final"), may(See)},
-	{"response", who("deployment.manager", "deployment.admin"), always, may(See, Edit, Submit, Approve, Reject, Delete, Create)},
-	{"response", surveyAdministrators(), always, may(See, Create, Approve, Reject, Delete, Reveal, Export)},
+	{"response", who("deployment.manager", "deployment.admin"), always, may(See, Edit, Delete, Create)},
+	{"response", who("deployment.manager", "deployment.admin"), on("draft", "rejected"), may(Submit)},
+	{"response", overriders(), on("pending"), may(Approve, Reject)},
+	{"response", overriders(), on("final"), may(Reject)},
+	{"response", surveyAdministrators(), always, may(See, Create, Delete, Reveal, Export)},
 	{"submission", surveyAdministrators(), always, may(See, Release, Export)},
 	{"submission", who("admins"), always, may(See, Release, Edit)},
 	{"submission", who("own"), always, may(See)},
