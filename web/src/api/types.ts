@@ -11,6 +11,10 @@ export interface Page<T> { items: T[]; next: string; total?: number }
 
 export type Organization = Sure<Schemas['OrgMine']>
 export type Session = Sure<Schemas['Session']>
+export type OpenSession = Schemas['AccountView']
+export type Means = Omit<Sure<Schemas['AccountMeans']>, 'passkeys'> & { passkeys: PasskeyRow[] }
+export type PasskeyRow = Schemas['AccountPasskeyView']
+export type TokenRow = Sure<Schemas['AccountTokenView']>
 export type TotpSetup = Schemas['TOTP']
 export type InvitationLook = Schemas['OrgWelcome']
 

@@ -11,6 +11,9 @@ const none: Organization = { id: '', name: '', groups: [] }
 /** The organization the pages speak of. Its id is empty only while nobody is signed in. */
 const org = computed<Organization>(() => session.value?.organizations.find((o) => o.id === chosen.value) ?? session.value?.organizations[0] ?? none)
 
+/** The workspaces of that organization that the person is locked into; none: nothing is hidden. */
+const inside = computed(() => (session.value?.workspaces ?? []).filter((w) => w.org === org.value.id))
+
 async function load(): Promise<Session | null> {
   if (known.value) return session.value
   try {
@@ -23,7 +26,7 @@ async function load(): Promise<Session | null> {
   return session.value
 }
 function take(next: Session): Session {
-  session.value = { ...next, organizations: (next.organizations ?? []).map((o) => ({ ...o, groups: o.groups ?? [] })) }
+  session.value = { ...next, organizations: (next.organizations ?? []).map((o) => ({ ...o, groups: o.groups ?? [] })), workspaces: next.workspaces ?? [] }
   known.value = true
   return session.value
 }
@@ -33,6 +36,7 @@ function choose(id: string) {
 }
 const signIn = async (email: string, password: string) => take(await post<Session>('/session', { email, password }))
 const giveCode = async (code: string) => take(await post<Session>('/session/code', { code }))
+const recover = async (code: string) => take(await post<Session>('/session/recovery', { code }))
 const stepUp = async (code: string) => take(await post<Session>('/session/step-up', { code }))
 const confirmTotp = async (code: string) => take(await post<Session>('/session/totp/confirm', { code }))
 function forget() {
@@ -47,7 +51,7 @@ async function signOut() {
 /** Who is signed in, and for which organization. One for the whole portal. */
 export function useSession() {
   return {
-    session, org, load, take, choose, signIn, giveCode, stepUp, confirmTotp, signOut, forget,
+    session, org, inside, load, take, choose, signIn, giveCode, recover, stepUp, confirmTotp, signOut, forget,
     signedIn: computed(() => !!session.value && !session.value.needs),
     /** Whether the person manages or administers a branch of this organization; the server decides, this only tidies the page. */
     manages: computed(() => org.value.groups.some((g) => /admins|managers/.test(g))),
