@@ -16,6 +16,7 @@ const routes: RouteRecordRaw[] = [
   { path: '/', name: 'home', meta: { title: 'Overview' }, component: () => import('./home/home.vue') },
 
   { path: '/sign-in', name: 'sign-in', meta: { title: 'Sign in', open: true }, component: () => import('./session/sign-in.vue') },
+  { path: '/join', name: 'join', meta: { title: 'Join', open: true }, component: () => import('./session/join.vue') },
   { path: '/welcome', name: 'welcome', meta: { title: 'Welcome', open: true }, component: () => import('./session/welcome.vue') },
 
   { path: '/sites', name: 'sites', meta: { title: 'Sites', full: true }, component: () => import('./site/list.vue') },

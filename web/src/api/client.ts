@@ -47,7 +47,7 @@ async function send<T>(method: Method, path: string, options: Options = {}): Pro
   const { response } = answer
   if (response.ok) return answer.data as T
   const problem = typeof answer.error === 'object' && answer.error ? { ...answer.error, status: response.status } : { status: response.status }
-  if (response.status === 401 && !path.startsWith('/session') && !path.startsWith('/invitations')) lost()
+  if (response.status === 401 && !path.startsWith('/session') && !path.startsWith('/invitations') && !path.startsWith('/join/')) lost()
   throw new ProblemError(toProblem(problem))
 }
 

@@ -2,13 +2,15 @@ import { computed } from 'vue'
 import { get, useQuery, type OrganizationView, type Page, type SiteType } from '@/api'
 import { useSession } from '@/session/session'
 
-const { org } = useSession()
+const { org, inside } = useSession()
 
 /** The site types of the organization; the answer may be a list or a page. */
 export function useSiteTypes() {
   const query = useQuery((s) => get<SiteType[] | Page<SiteType>>('/site-types', { org: org.value.id }, s), [() => org.value.id])
-  const types = computed(() => (Array.isArray(query.data.value) ? query.data.value : (query.data.value?.items ?? [])).map((t) => ({ ...t, properties: t.properties ?? [] })))
-  const named = computed(() => new Map(types.value.map((t) => [t.key, t])))
+  const all = computed(() => (Array.isArray(query.data.value) ? query.data.value : (query.data.value?.items ?? [])).map((t) => ({ ...t, properties: t.properties ?? [] })))
+  // Who is in a workspace chooses among its types only.
+  const types = computed(() => (inside.value.length ? all.value.filter((t) => inside.value.some((w) => w.site_types?.includes(t.key))) : all.value))
+  const named = computed(() => new Map(all.value.map((t) => [t.key, t])))
   return { types, named, loading: query.loading, error: query.error }
 }
 
