@@ -190,7 +190,7 @@ type Service struct {
 	used   *lastUse
 	uses   uses // of service tokens
 
-	passwords, codes, keys, reports, tokens *Throttle
+	passwords, codes, keys, reports, failures, tokens *Throttle
 
 	ceremonies ceremonies
 }
@@ -207,6 +207,7 @@ func New(c Config) *Service {
 		codes:     NewThrottle(c.Ledger.Now, codeLimits),
 		keys:      NewThrottle(c.Ledger.Now, Limits{From: Rate{50, 2 * time.Second}}),
 		tokens:    NewThrottle(c.Ledger.Now, Limits{From: Rate{20, 10 * time.Second}}),
+		failures:  NewThrottle(c.Ledger.Now, Limits{Pair: Rate{3, 10 * time.Minute}, From: Rate{20, time.Minute}, Who: Rate{10, 10 * time.Minute}}),
 		reports:   NewThrottle(c.Ledger.Now, Limits{From: Rate{20, 10 * time.Second}}),
 	}
 }

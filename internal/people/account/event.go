@@ -12,7 +12,7 @@ import (
 type Event struct {
 	Account string `json:"account,omitempty"`
 	Email   string `json:"email,omitempty"` // as it was typed, when there is no such account
-	What    string `json:"what" enum:"sign-in,sign-in-refused,code-refused,sessions-ended,passkey-cloned,recovery-used"`
+	What    string `json:"what" enum:"sign-in,sign-in-failed,sign-in-refused,code-refused,sessions-ended,passkey-cloned,recovery-used,account-disabled,account-enabled,sign-in-link,sign-in-link-and-factor"`
 	From    string `json:"from,omitempty"`
 	Agent   string `json:"agent,omitempty"`
 	Count   int    `json:"count,omitempty" doc:"how many, of what the event counts"`
@@ -46,7 +46,48 @@ func (s *Service) report(ctx context.Context, e Event, visit Visit) {
 	actor := ledger.Actor{Kind: "system", Name: "sign-in throttle", Door: visit.Door, From: visit.From}
 	// The refusal stands whether or not it could be written down.
 	_ = s.ledger.Write(ctx, actor, "too many attempts", func(tx *ledger.Tx) error {
-		_, err := Events.Create(tx, "", "", e)
-		return err
+		if _, err := Events.Create(tx, "", "", e); err != nil {
+			return err
+		}
+		return tellOrganizations(tx, e)
 	})
+}
+
+// failed tells the organizations of a person that somebody gave a wrong
+// password. It happens beside the sign-in, which takes as long as one of an
+// unknown address; a flood of them is cut.
+func (s *Service) failed(ctx context.Context, account string, visit Visit) {
+	if d, _ := s.failures.Take(account, visit.From); d > 0 {
+		return
+	}
+	actor := ledger.Actor{Kind: "system", Name: "sign-in", Door: visit.Door, From: visit.From}
+	go func() { // the refusal stands whether or not it could be written down
+		_ = s.ledger.Write(context.WithoutCancel(ctx), actor, "wrong password", func(tx *ledger.Tx) error {
+			return tellOrganizations(tx, Event{Account: account, What: "sign-in-failed", From: visit.From, Agent: visit.Agent})
+		})
+	}()
+}
+
+// tellOrganizations writes an event about a person into every organization that
+// he belongs to: their admins see it under Activity.
+func tellOrganizations(tx *ledger.Tx, e Event) error {
+	if e.Account == "" {
+		return nil
+	}
+	var orgs []string
+	rows := tx.Query("SELECT DISTINCT org FROM membership WHERE person = $1 ORDER BY org", e.Account)
+	for rows.Next() {
+		var org string
+		rows.Scan(&org)
+		orgs = append(orgs, org)
+	}
+	if err := rows.Close(); err != nil {
+		return err
+	}
+	for _, org := range orgs {
+		if _, err := Events.Create(tx, org, "", e); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -78,6 +78,9 @@ func (s *Service) CheckPassword(ctx context.Context, email, password string, vis
 		return account, err
 	}
 	if !right || !known || account.Body.State != Active {
+		if known {
+			s.failed(ctx, account.ID, visit)
+		}
 		return ledger.Doc[Account]{}, wrong()
 	}
 	return account, nil
