@@ -77,9 +77,9 @@ func nouns() []ledger.Kind {
 	return all
 }
 
-// openLedger opens the base and the ledger: all that verification needs. The
-// lock keeps a second process from the same directory.
-func openLedger(ctx context.Context, w where, inspect bool, log *slog.Logger) (h *house, err error) {
+// openBase opens keys, database and files. The lock keeps a second process from
+// the same directory.
+func openBase(ctx context.Context, w where, log *slog.Logger) (h *house, err error) {
 	h = &house{}
 	defer func() {
 		if err != nil {
@@ -107,17 +107,31 @@ func openLedger(ctx context.Context, w where, inspect bool, log *slog.Logger) (h
 		return h, err
 	}
 	h.close = append(h.close, func() { logged(log, "close database", h.store.Close()) })
-	if h.blobs, err = blob.Open(filepath.Join(w.Data, "blobs"), h.vault); err != nil {
+	h.blobs, err = blob.Open(filepath.Join(w.Data, "blobs"), h.vault)
+	return h, err
+}
+
+// openLedger opens the base and the ledger: all that verification needs.
+func openLedger(ctx context.Context, w where, inspect bool, log *slog.Logger) (h *house, err error) {
+	if h, err = openBase(ctx, w, log); err != nil {
 		return h, err
 	}
-	h.ledger, err = ledger.Open(ctx, ledger.Config{
-		Store: h.store, Vault: h.vault, Nouns: nouns(), Origin: origin(h.vault), CheckpointDir: filepath.Join(w.Data, "checkpoints"), Inspect: inspect, Log: log, Witnesses: w.witnesses,
-	})
-	if err != nil {
+	defer func() {
+		if err != nil {
+			h.Close()
+		}
+	}()
+	config := h.ledgerConfig(w, log)
+	config.Inspect, config.Witnesses = inspect, w.witnesses
+	if h.ledger, err = ledger.Open(ctx, config); err != nil {
 		return h, err
 	}
 	h.close = append(h.close, func() { logged(log, "close ledger", h.ledger.Close()) })
 	return h, nil
+}
+
+func (h *house) ledgerConfig(w where, log *slog.Logger) ledger.Config {
+	return ledger.Config{Store: h.store, Vault: h.vault, Nouns: nouns(), Origin: origin(h.vault), CheckpointDir: filepath.Join(w.Data, "checkpoints"), Log: log}
 }
 
 // origin names the ledger in its checkpoints; it is the server's own, whatever

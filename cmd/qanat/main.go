@@ -28,7 +28,8 @@ type commands struct {
 	Demo    demoCommand    `cmd:"" help:"Run a server with a living district of water points, simulated phones and devices."`
 	Verify  verifyCommand  `cmd:"" help:"Check every entry, document, index and file, and name what is wrong."`
 	Prove   proveCommand   `cmd:"" help:"Write a proof that an entry is in the ledger, or that the ledger has only grown; qanat-check checks it."`
-	Export  exportCommand  `cmd:"" help:"Write everything of an organization, history included, into one archive."`
+	Export  exportCommand  `cmd:"" help:"Write everything of an organization into one archive that anybody can read; with --ledger, the whole server into one file for qanat import."`
+	Import  importCommand  `cmd:"" help:"Fill an empty database with what qanat export --ledger wrote: the way from one database engine to the other."`
 	Admin   adminCommand   `cmd:"" help:"Administer the server: accounts, organizations, server administrators, break-glass. Works while it runs, too."`
 	Openapi openapiCommand `cmd:"" hidden:"" help:"Print the description of the API."`
 	Version versionCommand `cmd:"" help:"Print the version."`

@@ -52,9 +52,9 @@ func (l *Ledger) whole(ctx context.Context) error {
 
 // Derived names the tables that are made from documents by themselves: nobody
 // needs to move them.
-func (l *Ledger) Derived() []string {
+func Derived(nouns []Kind) []string {
 	names := []string{"noun"}
-	for _, k := range l.order {
+	for _, k := range nouns {
 		if k.table() != nil {
 			names = append(names, k.noun())
 		}
