@@ -86,7 +86,8 @@ func (d *demo) organize(ctx context.Context) error {
 		if team, is := m.Teams[group]; is {
 			group = "team:" + team
 		}
-		if _, err := d.people.Join(ctx, admin, org.Membership{Person: m.People[p.key], Branch: m.Branches[p.branch], Group: group}); err != nil {
+		// By the server: an admin would have to invite each of them first.
+		if _, err := d.people.Join(ctx, system, org.Membership{Person: m.People[p.key], Branch: m.Branches[p.branch], Group: group}); err != nil {
 			return err
 		}
 	}
