@@ -86,7 +86,8 @@ func run(args []string, out, errs io.Writer) int {
 	for _, path := range flags.Args() {
 		content, err := read(path)
 		if err != nil {
-			return misuse(err)
+			fmt.Fprintln(errs, "qanat-check:", err)
+			return wrong
 		}
 		c.add(path, content)
 	}
