@@ -9,7 +9,10 @@ import (
 
 // explain says in words how a role is held.
 func (s *Set) explain(r *ledger.Reader, h heldRole) (string, error) {
-	who, err := nameOf(r, "person:"+s.Person)
+	who, err := newTeller(r).principal(s, principalOf(s))
+	if s.Person != "" {
+		who, err = nameOf(r, "person:"+s.Person)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -49,7 +52,7 @@ func (s *Set) explain(r *ledger.Reader, h heldRole) (string, error) {
 	if h.via == "list" {
 		given = fmt.Sprintf("the %s lists %s as %s", h.on, to, role)
 	}
-	if h.by == "person:"+s.Person {
+	if h.by == s.principal {
 		return given, nil
 	}
 	return fmt.Sprintf("%s, and %s is one of them", given, who), nil

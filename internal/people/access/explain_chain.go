@@ -111,10 +111,7 @@ func (w *teller) chains(s *Set, verb Verb, t Thing) ([]Chain, error) {
 			return nil, err
 		}
 		allows := s.allows([]heldRole{h}, verb, t) != nil
-		last := Step{Link: "role", Text: fmt.Sprintf("%s may %s it%s", h.plain(), verb, when(t))}
-		if !allows {
-			last.Text = fmt.Sprintf("%s may not %s it%s", h.plain(), verb, when(t))
-		}
+		last := Step{Link: "role", Text: verdict(h.role, verb, t, allows)}
 		for _, way := range ways {
 			found = append(found, chain(h.role, allows, slices.Concat(start, way, []Step{last})))
 		}
@@ -129,6 +126,42 @@ func (w *teller) chains(s *Set, verb Verb, t Thing) ([]Chain, error) {
 		return a.general() - b.general()
 	})
 	return found[:min(len(found), maxChains)], nil
+}
+
+// verdict is what a role allows, in words.
+func verdict(role string, verb Verb, t Thing, allows bool) string {
+	not, state := "", ""
+	if !allows {
+		not = "not "
+	}
+	rules := slices.DeleteFunc(slices.Clone(RulesOf(t.Kind)), func(r Rule) bool { return !slices.Contains(r.Who, role) || !slices.Contains(r.May, verb) })
+	if len(rules) > 0 && !slices.ContainsFunc(rules, func(r Rule) bool { return len(r.When) == 0 }) {
+		state = when(t) // only then it is the state that decides
+	}
+	return fmt.Sprintf("%s may %s%s it%s", bearers(role), not, verb, state)
+}
+
+// bearers are those who hold a role, in words.
+func bearers(role string) string {
+	kind, of, above := strings.Cut(role, ".")
+	if !above {
+		of, kind = role, ""
+	}
+	words := map[string]string{
+		"admins": "admins of its branch", "managers": "managers of its branch", "viewers": "viewers of its branch", "members": "members of its branch",
+		"everyone": "everyone", "people": "all people of its organization", "own": "whose own it is", "self": "the device itself",
+		"stage": "approvers of its present stage", "stage-editor": "approvers of its present stage who may edit", "remover": "enumerators who may delete",
+	}[of]
+	switch {
+	case words == "":
+		words = "who has the role " + of
+		if above {
+			words += " on its " + kind
+		}
+	case above:
+		words += ", which manages its " + kind + ","
+	}
+	return words
 }
 
 func chain(role string, allows bool, steps []Step) Chain {
@@ -226,6 +259,9 @@ func (w *teller) given(s *Set, h heldRole, on Thing) (Step, error) {
 	}
 	if h.by == "person:"+s.Person {
 		to = "them"
+	}
+	if h.via == "list" && h.plain() == "participant" { // made of the lists of its deployments
+		return Step{Link: "list", Kind: on.Kind, ID: on.ID, Text: fmt.Sprintf("a deployment of the %s names %s: %s", on.title(), to, h.plain())}, nil
 	}
 	if h.via == "list" {
 		return Step{Link: "list", Kind: on.Kind, ID: on.ID, Text: fmt.Sprintf("the %s names %s as %s", on.title(), to, h.plain())}, nil

@@ -92,12 +92,18 @@ func WhatIf(ctx context.Context, l *ledger.Ledger, asker ledger.Actor, t Trial) 
 		var thing Thing
 		if len(examples) > 0 {
 			thing = examples[0].Thing
-			programs, err := w.programs(Share, thing, nil) // tokens; phones have no rights but their person's
+			programs, err := w.programs(Share, thing, nil, principal) // tokens; phones have no rights but their person's
 			if err != nil {
 				return err
 			}
 			for _, p := range programs[:min(len(programs), mostAffected)] {
-				actors, known[p.principal] = append(actors, p.principal), true
+				actors = append(actors, p.principal)
+				kind, id, _ := strings.Cut(p.principal, ":")
+				if d, err := Describe(tx.Reader, kind, id); err == nil {
+					known[p.principal] = s.Require(tx.Reader, See, d) == nil
+				} else if !isMissing(err) {
+					return err
+				}
 			}
 		}
 		of, err := s.knows(tx.Reader, people, thing)
@@ -343,19 +349,31 @@ func (g Grant) examples(r *ledger.Reader) ([]Example, error) {
 	return list, nil
 }
 
+// sorts are the kinds of things that stand in branches, those that people think of first.
+var sorts = [][2]string{
+	{"site", "sites"}, {"survey", "surveys"}, {"device", "devices"}, {"phone", "phones"}, {"membership", "people in groups"}, {"invitation", "invitations"},
+	{"branch", "branches"}, {"team", "teams"}, {"token", "service tokens"},
+}
+
 // InBranchExamples stand for the things of each kind that a branch manages.
-func InBranchExamples(r *ledger.Reader, org, branch string) ([]Example, error) {
-	path, err := newTeller(r).path(&Set{}, branch)
-	var list []Example
+func InBranchExamples(org, branch string) []Example {
+	words := slices.Clone(sorts)
 	for _, in := range KindsInBranches() {
-		t := Thing{Kind: in.Kind, Org: org, Branch: branch}
-		switch in.Kind {
-		case "deployment", "response", "submission": // these follow their survey
+		known := slices.ContainsFunc(sorts, func(s [2]string) bool { return s[0] == in.Kind })
+		if !known && !slices.Contains([]string{"deployment", "response", "submission"}, in.Kind) { // these follow their survey
+			words = append(words, [2]string{in.Kind, strings.ReplaceAll(in.Kind, "_", " ") + "s"})
+		}
+	}
+	var list []Example
+	for _, w := range words {
+		if _, known := registered(w[0]); !known {
 			continue
-		case "site":
+		}
+		t := Thing{Kind: w[0], Org: org, Branch: branch}
+		if t.Kind == "site" {
 			t.Privacy = "private"
 		}
-		list = append(list, Example{t, strings.ReplaceAll(in.Kind, "_", " ") + ", any of " + path})
+		list = append(list, Example{t, w[1]})
 	}
-	return list, err
+	return list
 }

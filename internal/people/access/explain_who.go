@@ -133,7 +133,7 @@ func (w *teller) allowed(asker *Set, verb Verb, t Thing, a *Audience) (may, not 
 			}
 			particular = true
 			from := source(set, h)
-			if counted[from] {
+			if counted[from] || !visible && from == principal {
 				continue
 			}
 			counted[from] = true
@@ -168,7 +168,15 @@ func (w *teller) allowed(asker *Set, verb Verb, t Thing, a *Audience) (may, not 
 		return nil, nil, err
 	}
 	for _, p := range programs {
-		if err := consider(p.principal, p.owner == "" || known[p.owner]); err != nil {
+		visible := known[p.owner]
+		if kind, id, _ := strings.Cut(p.principal, ":"); p.owner == "" {
+			if d, err := Describe(w.r, kind, id); err == nil {
+				visible = asker.Require(w.r, See, d) == nil
+			} else if !isMissing(err) {
+				return nil, nil, err
+			}
+		}
+		if err := consider(p.principal, visible); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -287,37 +295,62 @@ func (w *teller) texts(sql string, args ...any) ([]string, error) {
 // program is an actor that is no person; owner is the person it acts for.
 type program struct{ principal, owner string }
 
-// programs are the service tokens of the thing's organization and those that it
-// names, the phones of people, and the device that it is.
-func (w *teller) programs(verb Verb, t Thing, people []string) ([]program, error) {
+// tokens are those of the thing's organization, and of all that it names.
+func (w *teller) tokens(t Thing, principals []string) ([]program, error) {
+	if !w.r.Has("token") {
+		return nil, nil
+	}
+	orgs := []string{t.Org}
+	for on := &t; on != nil; on = on.Parent {
+		granted, err := w.texts("SELECT DISTINCT principal FROM access_grant WHERE kind = $1 AND subject = $2", on.Kind, on.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, h := range on.Holders {
+			granted = append(granted, h.Principal)
+		}
+		principals = append(principals, granted...)
+	}
+	var ids []string
+	for _, p := range principals {
+		if token, is := strings.CutPrefix(p, "token:"); is {
+			ids = append(ids, token)
+		} else if !strings.HasPrefix(p, "person:") {
+			home, err := HomeOf(w.r, p)
+			if err != nil {
+				return nil, err
+			}
+			orgs = append(orgs, home...)
+		}
+	}
+	slices.Sort(orgs)
+	for _, org := range slices.Compact(orgs) {
+		of, err := w.texts("SELECT id FROM token WHERE org = $1 AND state = 'active' LIMIT 1000", org)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, of...)
+	}
+	slices.Sort(ids)
+	var found []program
+	for _, id := range slices.Compact(ids) {
+		found = append(found, program{principal: "token:" + id})
+	}
+	return found, nil
+}
+
+// programs are service tokens that could be meant, the phones of people, and the
+// device that it is. also are principals beside those that the thing names.
+func (w *teller) programs(verb Verb, t Thing, people []string, also ...string) ([]program, error) {
 	var found []program
 	if t.Kind == "device" && t.ID != "" {
 		found = append(found, program{principal: "device:" + t.ID})
 	}
-	if w.r.Has("token") {
-		tokens, err := w.texts("SELECT id FROM token WHERE org = $1 AND state = 'active' LIMIT 1000", t.Org)
-		if err != nil {
-			return nil, err
-		}
-		for on := &t; on != nil; on = on.Parent {
-			granted, err := w.texts("SELECT DISTINCT principal FROM access_grant WHERE kind = $1 AND subject = $2 AND principal LIKE 'token:%'", on.Kind, on.ID)
-			if err != nil {
-				return nil, err
-			}
-			for _, h := range on.Holders {
-				granted = append(granted, h.Principal)
-			}
-			for _, p := range granted {
-				if token, is := strings.CutPrefix(p, "token:"); is {
-					tokens = append(tokens, token)
-				}
-			}
-		}
-		slices.Sort(tokens)
-		for _, id := range slices.Compact(tokens) {
-			found = append(found, program{principal: "token:" + id})
-		}
+	tokens, err := w.tokens(t, also)
+	if err != nil {
+		return nil, err
 	}
+	found = append(found, tokens...)
 	phone, known := registered("phone")
 	if !known || !w.r.Has("phone") || phone.columns.Owner == "" || !phoneMay(verb) {
 		return found, nil

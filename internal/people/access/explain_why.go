@@ -109,9 +109,13 @@ func needed(verb Verb, t Thing) []Need {
 		if !slices.Contains(rule.May, verb) {
 			continue
 		}
-		text := strings.Join(rule.Who, ", ")
+		var words []string
+		for _, role := range rule.Who {
+			words = append(words, bearers(role))
+		}
+		text := strings.Join(words, ", or ")
 		if len(rule.When) > 0 {
-			text += " while it is " + strings.Join(rule.When, " or ")
+			text += ", while it is " + strings.Join(rule.When, " or ")
 		}
 		list = append(list, Need{Roles: rule.Who, When: rule.When, Text: text})
 	}

@@ -25,7 +25,7 @@ type Holding struct {
 func Holdings(r *ledger.Reader, org string, elsewhere bool) ([]Holding, error) {
 	compare := "="
 	if elsewhere {
-		compare = "<>"
+		compare = "<> '' AND org <>"
 	}
 	var found []Holding
 	limit := fmt.Sprint(" LIMIT ", mostHoldings)
