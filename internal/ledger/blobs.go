@@ -52,6 +52,10 @@ func (l *Ledger) blobsOf(kind string, shape int, content []byte) []string {
 // Files goes through the files that any entry names, whose content can be read, or
 // is sealed and may come back: whatever must be kept. A file may come more than once.
 func (r *Reader) Files(fn func(hash string)) error {
+	gone, err := r.without()
+	if err != nil {
+		return err
+	}
 	for _, k := range r.ledger.order {
 		if !k.naming() {
 			continue
@@ -73,10 +77,66 @@ func (r *Reader) Files(fn func(hash string)) error {
 					return err
 				}
 				for _, hash := range r.ledger.blobsOf(k.noun(), c.Shape, c.Body) {
-					fn(hash)
+					if page[i].number > gone[hash] {
+						fn(hash)
+					}
 				}
 			}
 			last = page[len(page)-1].number
+		}
+	}
+	return nil
+}
+
+// without is the files that are gone on purpose, with the entry since when.
+func (r *Reader) without() (map[string]int64, error) {
+	gone := map[string]int64{}
+	for _, k := range r.ledger.order {
+		if !k.lacks() {
+			continue
+		}
+		err := eachDocument(r.q, k.noun(), func(page []*document) error {
+			for _, d := range page {
+				if d.body == nil {
+					continue
+				}
+				files, err := k.without(d)
+				if err != nil {
+					return err
+				}
+				for _, hash := range files {
+					gone[hash] = max(gone[hash], d.entry)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return gone, nil
+}
+
+// Naming goes through the files that documents name now.
+func (r *Reader) Naming(fn func(doc, hash string)) error {
+	for _, k := range r.ledger.order {
+		if !k.naming() {
+			continue
+		}
+		err := eachDocument(r.q, k.noun(), func(page []*document) error {
+			for _, d := range page {
+				hashes, err := k.blobs(d)
+				if err != nil {
+					return err
+				}
+				for _, hash := range hashes {
+					fn(d.id, hash)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil

@@ -24,6 +24,9 @@ type Noun[T any] struct {
 	Table *Table[T]
 	// Blobs lists the files that a content names, by their SHA-256; nil: none.
 	Blobs func(T) []string
+	// Without lists the files that a content says are gone on purpose: entries before
+	// it may name them, and they are not there.
+	Without func(T) []string
 	// Erases lists the documents that a content says are sealed, and those that are erased.
 	Erases func(T) (sealed, erased []string)
 	// Check is the rule for every write, undo included. before is nil for a
@@ -79,6 +82,8 @@ type Kind interface {
 	check(tx *Tx, before, after *document) error
 	blobs(d *document) ([]string, error)
 	naming() bool
+	lacks() bool
+	without(d *document) ([]string, error)
 	erasing() bool
 	erases(d *document) (sealed, erased []string, err error)
 }
@@ -120,6 +125,7 @@ func (n *Noun[T]) row(d *document) ([]any, error) {
 	return row, nil
 }
 
+func (n *Noun[T]) lacks() bool   { return n.Without != nil }
 func (n *Noun[T]) naming() bool  { return n.Blobs != nil }
 func (n *Noun[T]) erasing() bool { return n.Erases != nil }
 
@@ -130,6 +136,14 @@ func (n *Noun[T]) erases(d *document) (sealed, erased []string, err error) {
 	}
 	sealed, erased = n.Erases(doc.Body)
 	return sealed, erased, nil
+}
+
+func (n *Noun[T]) without(d *document) ([]string, error) {
+	doc, err := n.decode(d)
+	if err != nil {
+		return nil, err
+	}
+	return n.Without(doc.Body), nil
 }
 
 func (n *Noun[T]) blobs(d *document) ([]string, error) {

@@ -51,6 +51,7 @@ type verifier struct {
 	mu       sync.Mutex
 	progress func(done, total int64)
 	file     func(hash, document string)
+	gone     map[string]int64 // files that are gone on purpose, with the entry since when
 	total    int64
 	done     int64
 }
@@ -80,6 +81,12 @@ func (l *Ledger) VerifyFiles(ctx context.Context, progress func(done, total int6
 	}
 	err := l.store.ReadTogether(ctx, int(min(int64(runtime.GOMAXPROCS(0)), verifyMost, 1+entries/verifyWorth)), func(views []*store.Q) error {
 		v.q = views[0]
+		if file != nil {
+			var err error
+			if v.gone, err = (&Reader{q: v.q, ledger: l}).without(); err != nil {
+				return err
+			}
+		}
 		for _, step := range []func([]*store.Q) error{v.measure, v.entries, v.checkpoints, v.cosignatures, v.eachDocument, v.erasures} {
 			if err := step(views); err != nil {
 				return err

@@ -354,6 +354,9 @@ func (c *entryChecker) files(p *placed) {
 		return
 	}
 	for _, hash := range c.v.ledger.blobsOf(k.noun(), content.Shape, content.Body) {
+		if p.number <= c.v.gone[hash] {
+			continue
+		}
 		c.v.mu.Lock()
 		c.v.file(hash, string(c.bytes(p.kind))+" "+string(c.bytes(p.doc)))
 		c.v.mu.Unlock()

@@ -219,6 +219,9 @@ func (s *Service) FileAt(ctx context.Context, actor ledger.Actor, responseID, na
 func (s *Service) open(ctx context.Context, shown Shown, name string) (io.ReadCloser, Attachment, error) {
 	list := shown.Doc.Body.Attachments
 	for i := len(list) - 1; i >= 0; i-- {
+		if list[i].Name == name && list[i].Expired {
+			return nil, Attachment{}, fault.New(fault.NotFound, "attachment.expired", "The file was kept for as long as the organization keeps files").WithMend("It is gone for good; the answers are kept")
+		}
 		if list[i].Name == name && !list[i].Missing {
 			content, err := s.Blobs.Get(ctx, list[i].Blob)
 			return content, list[i], err

@@ -66,6 +66,7 @@ type Attachment struct {
 	Size       int64  `json:"size,omitempty"`
 	Type       string `json:"type,omitempty" doc:"media type, found in the content"`
 	Missing    bool   `json:"missing,omitempty" doc:"an answer names it, and it has not come yet"`
+	Expired    bool   `json:"expired,omitempty" doc:"it was kept for as long as the organization keeps files"`
 	Unexpected bool   `json:"unexpected,omitempty" doc:"no answer names it"`
 	Position   string `json:"position,omitempty" enum:",unknown" doc:"unknown: the picture could not be searched for its position"`
 }
@@ -95,7 +96,7 @@ var Responses = ledger.Noun[Response]{
 	Table: &ledger.Table[Response]{
 		Columns: []ledger.Column{{Name: "survey", Type: ledger.Text}, {Name: "deployment", Type: ledger.Text}, {Name: "form", Type: ledger.Text}, {Name: "site", Type: ledger.Text},
 			{Name: "state", Type: ledger.Text}, {Name: "enumerator", Type: ledger.Text}, {Name: "instance_id", Type: ledger.Text}, {Name: "name", Type: ledger.Text},
-			{Name: "submitted", Type: ledger.Integer}, {Name: "approvals", Type: ledger.Integer}},
+			{Name: "submitted", Type: ledger.Integer}, {Name: "approvals", Type: ledger.Integer}, {Name: "files", Type: ledger.Integer}},
 		Indexes: [][]string{{"org", "id"}, {"survey", "state"}, {"deployment", "state"}, {"site"}, {"enumerator"}, {"form"}},
 		Row: func(d ledger.Doc[Response]) []any {
 			b := d.Body
@@ -103,7 +104,7 @@ var Responses = ledger.Noun[Response]{
 			if !b.Submitted.IsZero() {
 				submitted = b.Submitted.UnixMilli()
 			}
-			return []any{b.Survey, b.Deployment, b.Form, b.Site, b.State, b.Enumerator, b.InstanceID, b.Name, submitted, len(b.Approvals)}
+			return []any{b.Survey, b.Deployment, b.Form, b.Site, b.State, b.Enumerator, b.InstanceID, b.Name, submitted, len(b.Approvals), len(blobsOf(b.Attachments))}
 		},
 	},
 }

@@ -484,6 +484,54 @@ func TestRetention(t *testing.T) {
 	})
 }
 
+// TestPhotosExpire lets files go and keeps the answers.
+func TestPhotosExpire(t *testing.T) {
+	w := newWorld(t, storetest.SQLite(t)())
+	alone, shared := w.file("only here"), w.file("also in a young one")
+	old, _ := w.response("old", alone, w.Ledger.Now())
+	both, _ := w.response("old with a shared one", shared, w.Ledger.Now())
+	w.Clock.Advance(40 * 24 * time.Hour)
+	young, _ := w.response("young", shared, w.Ledger.Now())
+	w.Write(t, func(tx *ledger.Tx) error {
+		_, err := org.Policies.Create(tx, w.Org, org.PolicyID(w.Org), org.Policy{SitePrivacy: "protected", Retention: map[string]int{erasure.Photos: 30}})
+		return err
+	})
+	check(t, w.keep.Nightly(ctx))
+	if w.blobs.Has(alone) || !w.blobs.Has(shared) {
+		t.Errorf("the old file is there: %v, the young one: %v", w.blobs.Has(alone), w.blobs.Has(shared))
+	}
+	if is := w.there(old, both, young); !is[0] || !is[1] || !is[2] {
+		t.Errorf("of the responses there are %v", is)
+	}
+	w.Read(t, func(r *ledger.Reader) error {
+		d, err := response.Responses.Get(r, old)
+		if a := d.Body.Attachments; len(a) != 1 || !a[0].Expired || a[0].Blob != "" || d.Body.Answers["well"] != "old" {
+			t.Errorf("the old response says %+v", d.Body)
+		}
+		d, err = response.Responses.Get(r, young)
+		if a := d.Body.Attachments; len(a) != 1 || a[0].Expired || a[0].Blob != shared {
+			t.Errorf("the young response says %+v", a)
+		}
+		return err
+	})
+	w.verified("expired")
+	_, err := w.Ledger.VerifyFiles(ctx, nil, func(hash, document string) {
+		if !w.blobs.Has(hash) {
+			t.Errorf("verify misses %s of %s", hash, document)
+		}
+	})
+	check(t, err)
+	// The same picture sent in again is kept.
+	again, _ := w.response("again", w.file("only here"), w.Ledger.Now())
+	w.Clock.Advance(24 * time.Hour)
+	w.response("another old one", w.file("makes the files be swept"), w.Ledger.Now().AddDate(0, 0, -60))
+	check(t, w.keep.Nightly(ctx))
+	if !w.blobs.Has(alone) || !w.there(again)[0] {
+		t.Error("what was sent in again is gone")
+	}
+	w.verified("swept again")
+}
+
 func (w *world) keepSites() *site.Service {
 	s := site.New(w.Ledger, w.blobs)
 	w.t.Cleanup(s.Close)

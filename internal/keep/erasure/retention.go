@@ -28,16 +28,17 @@ var Classes = []string{Responses, Readings, Photos, Events, Sessions}
 type Run struct {
 	State     string               `json:"state" enum:"erased"`
 	Before    map[string]time.Time `json:"before" doc:"by class: what is older has expired"`
-	Counts    map[string]int64     `json:"counts" doc:"by class: responses and submissions, readings, events and refusals, sessions"`
+	Counts    map[string]int64     `json:"counts" doc:"by class: responses and submissions, readings, responses whose files are gone, events and refusals, sessions"`
 	Started   time.Time            `json:"started"`
 	Finished  time.Time            `json:"finished"`
 	CleanedAt time.Time            `json:"cleaned_at,omitzero" doc:"when nothing was left of it in files and free pages"`
 }
 
-// Batch names documents whose keys a run destroyed together.
+// Batch names what a run destroyed together: the keys of documents, or files.
 type Batch struct {
 	Class     string   `json:"class"`
-	Documents []string `json:"documents"`
+	Documents []string `json:"documents,omitempty"`
+	Files     []string `json:"files,omitempty" doc:"SHA-256 of files that are gone although documents are kept that named them"`
 }
 
 // Runs and Batches are the nouns of retention.
@@ -57,8 +58,9 @@ var (
 		},
 	}
 	Batches = ledger.Noun[Batch]{
-		Name:   "expired",
-		Erases: func(b Batch) (sealed, erased []string) { return nil, b.Documents },
+		Name:    "expired",
+		Erases:  func(b Batch) (sealed, erased []string) { return nil, b.Documents },
+		Without: func(b Batch) []string { return b.Files },
 	}
 )
 
@@ -166,6 +168,9 @@ var selections = map[string][]string{
 		"SELECT n.id AS id FROM submission n WHERE n.org = $1 AND n.received < $2 AND NOT EXISTS (SELECT 1 FROM response r WHERE r.id = n.response)",
 		"SELECT d.id AS id FROM document d WHERE d.org = $1 AND d.changed < $2 AND d.kind IN ('response', 'submission') AND d.body IS NULL AND d.key IS NOT NULL",
 	},
+	Photos: { // their documents stay
+		"SELECT n.id AS id FROM response n JOIN document d ON d.id = n.id WHERE n.org = $1 AND COALESCE(n.submitted, d.changed) < $2 AND n.files > 0",
+	},
 	Events: {
 		"SELECT n.id AS id FROM security_event n WHERE n.org = $1 AND n.made < $2",
 	},
@@ -242,7 +247,11 @@ func (s *Service) expire(ctx context.Context, actor ledger.Actor, organization s
 		run.Before[d.Class] = d.Before
 		n := int64(0)
 		for _, sql := range selections[d.Class] {
-			gone, err := s.documents(ctx, actor, organization, d, sql, &act)
+			expire := s.documents
+			if d.Class == Photos {
+				expire = s.files
+			}
+			gone, err := expire(ctx, actor, organization, d, sql, &act)
 			if err != nil {
 				return run, fmt.Errorf("expire %s: %w", d.Class, err)
 			}
