@@ -37,10 +37,12 @@ type Page struct {
 	Total int64              `json:"total"`
 }
 
-// clause is an SQL condition under construction.
+// clause is an SQL condition under construction: what may be seen, and filters.
 type clause struct {
-	parts []string
-	args  []any
+	visible string
+	ways    []access.Part // visible, cut into queries that an index answers; none for the past
+	parts   []string
+	args    []any
 }
 
 // and adds a condition; each ? in it takes the next argument.
@@ -52,7 +54,37 @@ func (c *clause) and(sql string, args ...any) {
 	c.parts = append(c.parts, sql)
 }
 
-func (c *clause) sql() string { return strings.Join(c.parts, " AND ") }
+func (c *clause) sql() string { return strings.Join(append([]string{c.visible}, c.parts...), " AND ") }
+
+// each gives what is selected from each way, and from the table where there are none.
+func (c *clause) each(selected, table string) []string {
+	if len(c.ways) == 0 {
+		return []string{"SELECT " + selected + " FROM " + table + " n WHERE " + c.sql()}
+	}
+	queries := make([]string, len(c.ways))
+	for i, way := range c.ways {
+		queries[i] = "SELECT " + selected + " FROM " + way.From + " WHERE " + strings.Join(append([]string{way.Where}, c.parts...), " AND ")
+	}
+	return queries
+}
+
+// count is how many there are.
+func (c *clause) count(r *ledger.Reader) (n int64, err error) {
+	_, err = r.Row([]any{&n}, "SELECT ("+strings.Join(c.each("count(*)", r.From("site")), ") + (")+")", c.args...)
+	return n, err
+}
+
+// few is as many as are better found first and sorted then; of more, a page is
+// found sooner in the order of the list, passing over what may not be seen.
+const few = 2000
+
+// found is the condition for a page out of so many.
+func (c *clause) found(total int64) string {
+	if total > few || len(c.ways) == 0 {
+		return c.sql()
+	}
+	return "n.id IN (" + strings.Join(c.each("n.id", ""), " UNION ALL ") + ")"
+}
 
 var likeEscape = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
@@ -70,14 +102,18 @@ func (f Filter) where(r *ledger.Reader, actor ledger.Actor) (*clause, *ledger.Re
 		}
 		see = set.VisibleThen
 	}
-	visible, args, err := see("site", access.See)
-	if err != nil {
+	c := &clause{}
+	if c.visible, c.args, err = see("site", access.See); err != nil {
 		return nil, nil, err
 	}
-	c := &clause{parts: []string{visible}, args: args}
-	for column, value := range map[string]string{"org": f.Org, "type": f.Type, "status": f.Status} {
-		if value != "" {
-			c.and("n."+column+" = ?", value)
+	if f.At.IsZero() {
+		if c.ways, c.args, err = set.Parts("site", access.See); err != nil {
+			return nil, nil, err
+		}
+	}
+	for _, equal := range [][2]string{{"org", f.Org}, {"type", f.Type}, {"status", f.Status}} {
+		if equal[1] != "" {
+			c.and("n."+equal[0]+" = ?", equal[1])
 		}
 	}
 	if f.Branch != "" { // with all below it
@@ -137,7 +173,7 @@ func (s *Service) List(ctx context.Context, actor ledger.Actor, f Filter) (Page,
 		if err != nil {
 			return err
 		}
-		if _, err := r.Row([]any{&page.Total}, "SELECT count(*) FROM "+r.From("site")+" n WHERE "+c.sql(), c.args...); err != nil {
+		if page.Total, err = c.count(r); err != nil {
 			return err
 		}
 		if f.Cursor != "" {
@@ -147,7 +183,7 @@ func (s *Service) List(ctx context.Context, actor ledger.Actor, f Filter) (Page,
 			}
 			c.and(fmt.Sprintf("(n.%s %s ? OR n.%s = ? AND n.id %s ?)", column, after, column, after), at.Key, at.Key, at.ID)
 		}
-		page.Items, err = Sites.List(r, fmt.Sprintf("%s ORDER BY n.%s %s, n.id %s LIMIT %d", c.sql(), column, direction, direction, f.Limit+1), c.args...)
+		page.Items, err = Sites.List(r, fmt.Sprintf("%s ORDER BY n.%s %s, n.id %s LIMIT %d", c.found(page.Total), column, direction, direction, f.Limit+1), c.args...)
 		if err != nil || len(page.Items) <= f.Limit {
 			return err
 		}

@@ -92,7 +92,7 @@ var Sites = ledger.Noun[Site]{
 			{Name: "lon", Type: ledger.Real}, {Name: "changed", Type: ledger.Integer},
 		},
 		Unique:  [][]string{{"code"}},
-		Indexes: [][]string{{"org", "sortname", "id"}, {"org", "number"}, {"branch"}},
+		Indexes: [][]string{{"org", "sortname", "id"}, {"org", "number"}, {"branch", "org", "privacy"}, {"org", "privacy", "branch"}}, // the last two answer what may be seen
 		Row:     row,
 	},
 }

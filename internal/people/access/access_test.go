@@ -105,7 +105,7 @@ site private   submit  org admin, org manager, org viewer, branch admin, branch 
 site private   edit    org admin, org manager, branch admin, branch manager, edit, admin
 site private   share   org admin, org manager, branch admin, branch manager, admin
 
-survey see     org admin, branch admin, administrator, deployer, survey viewer
+survey see     org admin, branch admin, administrator, deployer, survey viewer, enumerator, other enumerator, approver 1, approver 2, deployment viewer, deployment manager, deployment admin
 survey edit    org admin, branch admin, administrator
 survey design  org admin, branch admin, administrator
 survey share   org admin, branch admin, administrator

@@ -24,7 +24,7 @@ var Grants = ledger.Noun[Grant]{
 			{Name: "principal", Type: ledger.Text}, {Name: "role", Type: ledger.Text},
 		},
 		Unique:  [][]string{{"kind", "subject", "principal", "role"}},
-		Indexes: [][]string{{"principal", "kind"}},
+		Indexes: [][]string{{"principal", "kind", "role", "subject"}}, // what somebody is granted, without a look at the table
 		Row: func(d ledger.Doc[Grant]) []any {
 			kind, subject, _ := strings.Cut(d.Body.Thing, ":")
 			return []any{kind, subject, d.Body.Principal, d.Body.Role}

@@ -45,21 +45,77 @@ func (s *Set) Visible(kind string, verb Verb) (where string, args []any, err err
 	if len(ways) == 0 {
 		return nothing, nil, nil
 	}
-	id := s.Person + s.Token // one of them is empty
-	// The actor is named even when no way asks for it: engines count arguments.
-	where, args = "($1 <> '' AND ("+strings.Join(ways, " OR ")+")", []any{id}
-	for i := range s.locks {
-		var within string
-		if within, args = s.locks[i].condition(kind, k, args); within != "" {
-			where += " AND " + within
-		}
+	conditions := make([]string, len(ways))
+	for i, w := range ways {
+		conditions[i] = w.condition("n")
 	}
+	// The actor is named even when no way asks for it: engines count arguments.
+	where, args = s.within("($1 <> '' AND ("+strings.Join(conditions, " OR ")+")", kind, k)
 	return where + ")", args, nil
 }
 
-// ways are the conditions of which each lets a row be seen. Rows of the table
-// that hold in the same states are one question to the database.
-func (s *Set) ways(name string, verb Verb, k kind) []string {
+// Part is one of the queries whose rows together are those of Visible.
+type Part struct {
+	From  string // with the alias n
+	Where string
+}
+
+// Parts is Visible cut into queries that share no row and that an engine can each
+// answer by an index: for counting and for finding few among many. One
+// condition with OR makes it read all rows.
+func (s *Set) Parts(kind string, verb Verb) (parts []Part, args []any, err error) {
+	k, known := registered(kind)
+	if s.System || s.Device != "" || s.principal == "" || !known || !s.scoped(kind, verb) {
+		where, args, err := s.Visible(kind, verb)
+		return []Part{{kind + " n", where}}, args, err
+	}
+	var before []string
+	for _, w := range s.ways(kind, verb, k) {
+		p := Part{kind + " n", "$1 <> '' AND " + w.condition("n")}
+		if w.ids != "" { // from the few to the many
+			p = Part{"(SELECT DISTINCT g.id AS id FROM (" + w.ids + ") g) x CROSS JOIN " + kind + " n", "$1 <> '' AND n.id = x.id"}
+		}
+		if len(before) > 0 {
+			p.Where += " AND (" + strings.Join(before, " OR ") + ") IS NOT TRUE"
+		}
+		before = append(before, w.condition("n"))
+		p.Where, args = s.within(p.Where, kind, k)
+		parts = append(parts, p)
+	}
+	if len(parts) == 0 {
+		return []Part{{kind + " n", nothing}}, nil, nil
+	}
+	return parts, args, nil
+}
+
+// within adds to a condition what workspaces ask.
+func (s *Set) within(where, name string, k kind) (string, []any) {
+	args := []any{s.Person + s.Token} // one of them is empty
+	for i := range s.locks {
+		var within string
+		if within, args = s.locks[i].condition(name, k, args); within != "" {
+			where += " AND " + within
+		}
+	}
+	return where, args
+}
+
+// way is one of the ways in which a row may be seen.
+type way struct {
+	ids   string // a query for the ids of the rows, in a column id; empty: where says it
+	where string
+}
+
+func (w way) condition(a string) string {
+	if w.ids != "" {
+		return a + ".id IN (" + w.ids + ")"
+	}
+	return "(" + w.where + ")"
+}
+
+// ways are all ways in which the actor may. Rows of the table that hold in the
+// same states are one question to the database; what a branch says comes first.
+func (s *Set) ways(name string, verb Verb, k kind) []way {
 	var whens []string
 	roles := map[string][]string{}
 	for _, rule := range RulesOf(name) {
@@ -72,28 +128,46 @@ func (s *Set) ways(name string, verb Verb, k kind) []string {
 		}
 		roles[when] = append(roles[when], rule.Who...)
 	}
-	var ways []string
+	var always, sometimes, ids []way
 	for _, when := range whens {
-		way := strings.Join(s.holding(name, k, roles[when], "n"), " OR ")
-		switch {
-		case way == "":
+		held := s.holding(name, k, roles[when], "n")
+		if when == "" {
+			for _, w := range held {
+				if w.ids != "" {
+					ids = append(ids, w)
+				} else {
+					always = append(always, w)
+				}
+			}
 			continue
-		case when != "" && way == anybody:
-			way = fmt.Sprintf("n.%s IN ('%s')", k.columns.Word, when)
-		case when != "":
-			way = fmt.Sprintf("n.%s IN ('%s') AND (%s)", k.columns.Word, when, way)
 		}
-		ways = append(ways, way)
+		if len(held) == 0 {
+			continue
+		}
+		in := fmt.Sprintf("n.%s IN ('%s')", k.columns.Word, when)
+		if by := anyOf(held, "n"); by != "("+anybody+")" {
+			in += " AND (" + by + ")"
+		}
+		sometimes = append(sometimes, way{where: in})
 	}
-	return ways
+	return slices.Concat(always, sometimes, ids)
+}
+
+func anyOf(ways []way, a string) string {
+	conditions := make([]string, len(ways))
+	for i, w := range ways {
+		conditions[i] = w.condition(a)
+	}
+	return strings.Join(conditions, " OR ")
 }
 
 const anybody = "1 = 1"
 
 // holding says in SQL that the actor holds one of some roles on the row a.
-func (s *Set) holding(name string, k kind, roles []string, a string) []string {
+func (s *Set) holding(name string, k kind, roles []string, a string) []way {
 	c := k.columns
-	var ways, groups, given, lists, parents []string
+	var ways []way
+	var groups, given, lists, parents []string
 	above := map[string][]string{}
 	for _, role := range slices.Compact(slices.Sorted(slices.Values(roles))) {
 		parent, onIt, is := strings.Cut(role, ".")
@@ -104,12 +178,12 @@ func (s *Set) holding(name string, k kind, roles []string, a string) []string {
 			}
 			above[parent] = append(above[parent], onIt)
 		case role == "everyone":
-			return []string{anybody}
+			return []way{{where: anybody}}
 		case role == "people":
-			ways = append(ways, fmt.Sprintf("%s.org IN (SELECT m.org FROM %s)", a, s.held()))
+			ways = append(ways, way{where: fmt.Sprintf("%s.org IN (SELECT m.org FROM %s)", a, s.held())})
 		case role == "own":
 			if c.Owner != "" && s.Person != "" {
-				ways = append(ways, fmt.Sprintf("%s.%s = $1", a, c.Owner))
+				ways = append(ways, way{where: fmt.Sprintf("%s.%s = $1", a, c.Owner)})
 			}
 		case slices.Contains(standing, role):
 			groups = append(groups, role)
@@ -124,15 +198,15 @@ func (s *Set) holding(name string, k kind, roles []string, a string) []string {
 		}
 	}
 	if c.Branch != "" && len(groups) > 0 {
-		ways = append(ways, fmt.Sprintf("%s.%s IN (%s)", a, c.Branch, s.branches(groups)))
+		ways = append(ways, way{where: fmt.Sprintf("%s.%s IN (%s)", a, c.Branch, s.branches(groups))})
 	}
 	if len(given) > 0 && len(GrantRoles(name)) > 0 {
-		ways = append(ways, fmt.Sprintf("%s.id IN (SELECT g.subject FROM access_grant g WHERE g.kind = '%s' AND g.role IN ('%s') AND g.principal IN (%s))",
-			a, name, strings.Join(given, "','"), s.named()))
+		ways = append(ways, way{ids: fmt.Sprintf("SELECT g.subject AS id FROM access_grant g WHERE g.kind = '%s' AND g.role IN ('%s') AND g.principal IN (%s)",
+			name, strings.Join(given, "','"), s.named())})
 	}
 	if len(lists) > 0 {
-		ways = append(ways, fmt.Sprintf(`%s.id IN (WITH l(id, list) AS (%s), p(principal) AS (%s)
-			SELECT l.id FROM l JOIN p ON l.list LIKE '%% ' || p.principal || ' %%')`, a, strings.Join(lists, " UNION ALL "), s.named()))
+		ways = append(ways, way{ids: fmt.Sprintf(`WITH l(id, list) AS (%s), p(principal) AS (%s)
+			SELECT l.id AS id FROM l JOIN p ON l.list LIKE '%% ' || p.principal || ' %%'`, strings.Join(lists, " UNION ALL "), s.named())})
 	}
 	for _, parent := range parents {
 		column := c.Parents[parent]
@@ -142,7 +216,7 @@ func (s *Set) holding(name string, k kind, roles []string, a string) []string {
 		}
 		inner := a + "p"
 		if on := s.holding(parent, of, above[parent], inner); len(on) > 0 {
-			ways = append(ways, fmt.Sprintf("%s.%s IN (SELECT %s.id FROM %s %s WHERE %s)", a, column, inner, parent, inner, strings.Join(on, " OR ")))
+			ways = append(ways, way{where: fmt.Sprintf("%s.%s IN (SELECT %s.id FROM %s %s WHERE %s)", a, column, inner, parent, inner, anyOf(on, inner))})
 		}
 	}
 	return ways
