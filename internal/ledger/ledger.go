@@ -20,7 +20,8 @@
 //
 // Who controls the database can withhold or destroy data and make the server
 // refuse to start; he cannot change or drop an entry unnoticed, because the
-// checkpoints are elsewhere, and reads no entry without the master key.
+// checkpoints are elsewhere, and reads no entry without the master key. Who
+// controls a witness can make the server refuse to start, and is named.
 package ledger
 
 import (

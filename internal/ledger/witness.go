@@ -88,6 +88,8 @@ func (l *Ledger) confirmed(ctx context.Context, witnesses []Witness) error {
 		l.witnesses = append(l.witnesses, &watched{Witness: w, news: make(chan struct{}, 1), state: WitnessState{Name: w.Key.Name(), Required: w.Required, State: "waiting"}})
 	}
 	errs := make([]error, len(l.witnesses))
+	ctx, cancel := context.WithTimeout(ctx, witness.Timeout)
+	defer cancel()
 	var asked sync.WaitGroup
 	for i, w := range l.witnesses {
 		asked.Go(func() {
@@ -167,8 +169,8 @@ func (l *Ledger) attend(w *watched, retry time.Duration) {
 // ask sends the newest checkpoint to a witness and keeps its cosignature.
 func (l *Ledger) ask(ctx context.Context, w *watched) error {
 	err := l.submit(ctx, w)
-	if ctx.Err() != nil {
-		return ctx.Err()
+	if l.ending.Err() != nil {
+		return err
 	}
 	w.set(func(s *WitnessState) {
 		switch {
