@@ -114,11 +114,15 @@ func TestCheckpointsAreCosigned(t *testing.T) {
 				return string(file) == note
 			})
 		}
-		for _, state := range latest(t, l).Witnesses {
-			if state.State != "good" || state.Size != 10 || state.Time == nil || state.Problem != "" || !state.Required {
-				t.Errorf("state %+v", state)
+		eventually(t, "both states good", func() bool {
+			states := latest(t, l).Witnesses
+			for _, state := range states {
+				if state.State != "good" || state.Size != 10 || state.Time == nil || state.Problem != "" || !state.Required {
+					return false
+				}
 			}
-		}
+			return len(states) == 2
+		})
 		check(t, l.Close())
 		// A ledger that has lost what its witness cosigned asks, and is told.
 		check(t, s.Write(ctx, func(q *store.Q) error { return q.Script(`DELETE FROM cosignature`) }))
