@@ -230,7 +230,7 @@ type Points struct {
 	Names    []string  `json:"names"`
 	Codes    []string  `json:"codes"`
 	More     bool      `json:"more" doc:"there are more than could be given: choose a box"`
-	Unplaced int64     `json:"unplaced" doc:"sites without a location"`
+	Unplaced int64     `json:"unplaced" doc:"sites without a location; where there are more points than could be given, at least so many"`
 }
 
 // Points gives the position of every site with one that the actor may see.
@@ -241,16 +241,19 @@ func (s *Service) Points(ctx context.Context, actor ledger.Actor, f Filter) (Poi
 		if err != nil {
 			return err
 		}
-		if _, err := r.Row([]any{&p.Unplaced}, "SELECT count(*) FROM "+r.From("site")+" n WHERE n.lat IS NULL AND "+c.sql(), c.args...); err != nil {
-			return err
-		}
-		rows := r.Query(fmt.Sprintf("SELECT n.id, n.lon, n.lat, n.status, n.type, n.name, n.code FROM %s n WHERE n.lat IS NOT NULL AND %s LIMIT %d", r.From("site"), c.sql(), maxPoints+1), c.args...)
-		p = Points{IDs: []string{}, Lon: []float64{}, Lat: []float64{}, Status: []string{}, Type: []string{}, Names: []string{}, Codes: []string{}, Unplaced: p.Unplaced}
+		rows := r.Query(fmt.Sprintf(`SELECT n.id, CASE WHEN n.lat IS NULL THEN 0 ELSE 1 END, n.lon, n.lat, n.status, n.type, n.name, n.code
+			FROM %s n WHERE %s`, r.From("site"), c.sql()), c.args...)
+		p = Points{IDs: []string{}, Lon: []float64{}, Lat: []float64{}, Status: []string{}, Type: []string{}, Names: []string{}, Codes: []string{}}
 		words := map[string]string{} // a few statuses and types for very many sites
 		for rows.Next() {
 			var id, status, kind, name, code string
 			var lon, lat float64
-			rows.Scan(&id, &lon, &lat, &status, &kind, &name, &code)
+			var placed int
+			rows.Scan(&id, &placed, &lon, &lat, &status, &kind, &name, &code)
+			if placed == 0 { // counted on the way: a second question reads everything twice
+				p.Unplaced++
+				continue
+			}
 			if p.More = len(p.IDs) == maxPoints; p.More {
 				break
 			}
