@@ -3,7 +3,7 @@ import type { Schema } from '@/survey/types'
 
 export type Answer = string | number | boolean | Geo | Geo[] | string[] | Answers | Answers[] | null
 export interface Answers { [name: string]: Answer | undefined }
-export interface Attachment { name: string; blob?: string; size?: number; type?: string; missing?: boolean; unexpected?: boolean }
+export interface Attachment { name: string; blob?: string; size?: number; type?: string; missing?: boolean; expired?: boolean; unexpected?: boolean }
 export interface Approval { stage: string; by: string; name: string; at: string; override?: boolean }
 export interface Flag { path: string; value?: string; problem: string }
 export interface ResponseBody {
@@ -19,6 +19,6 @@ export interface ResponseView extends Names { doc: ResponseDoc; form?: Schema; m
 export interface Quarantined { form_id?: string; version?: string; instance_id?: string; phone: string; enumerator: string; device?: string; received: string; size?: number; survey?: string; quarantine?: { code: string; reason: string } }
 export type QuarantinedDoc = Doc<Quarantined>
 
-export const isPicture = (a: Attachment) => !a.missing && (a.type?.startsWith('image/') || /\.(jpe?g|png|webp|gif)$/i.test(a.name))
+export const isPicture = (a: Attachment) => !a.missing && !a.expired && (a.type?.startsWith('image/') || /\.(jpe?g|png|webp|gif)$/i.test(a.name))
 /** at: the file as it stood then; empty: now. */
 export const fileUrl = (response: string, name: string, at = '') => `/api/v1/responses/${response}/files/${encodeURIComponent(name)}${at && `?at=${encodeURIComponent(at)}`}`
