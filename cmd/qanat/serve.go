@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/qanat-water/qanat/internal/base/mail"
 	"github.com/qanat-water/qanat/internal/door/mqtt"
 	"github.com/qanat-water/qanat/internal/door/openrosa"
 	"github.com/qanat-water/qanat/internal/door/portal"
@@ -67,6 +68,13 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	}
 	h.close = append(h.close, h.mail.Close)
 	h.people.Mails(h.mail, conf.Name)
+	if h.mail != nil {
+		h.accounts.Mails(func(ctx context.Context, to, subject, text string) {
+			if err := h.mail.Send(ctx, mail.Message{To: to, Subject: subject, Text: text}); err != nil {
+				log.Warn("a security notice was not sent", "error", err)
+			}
+		})
+	}
 	doors, err := h.openDoors(ctx, conf, c.Data, log)
 	if err != nil {
 		return err

@@ -48,6 +48,7 @@ func (s *server) routes() {
 	on(s, "POST /invitations/look", "What an invitation is for", s.invitationLook)
 	on(s, "POST /invitations/accept", "Accept an invitation", s.invitationAccept)
 	as(s, "GET /sessions", "My sessions", s.sessions)
+	as(s, "GET /sign-ins", "Sign-ins to my account, tries, and what else happened to it", s.signIns)
 	as(s, "DELETE /sessions", "End all my other sessions", s.sessionsEndOthers)
 	as(s, "DELETE /sessions/{id}", "End one of my sessions", s.sessionRevoke)
 	as(s, "POST /password", "Change my password", s.passwordChange)

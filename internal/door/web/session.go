@@ -25,7 +25,7 @@ type Session struct {
 }
 
 type sessionAnswer struct {
-	SetCookie *http.Cookie `header:"Set-Cookie"`
+	SetCookie []*http.Cookie `header:"Set-Cookie"`
 	Body      Session
 }
 
@@ -68,11 +68,23 @@ func (s *server) opened(ctx context.Context, token account.Token, view account.V
 	}
 	out := &sessionAnswer{}
 	if token.Text != "" {
-		out.SetCookie = cookie(token.Text, int(time.Until(view.Expires)/time.Second))
+		out.SetCookie = []*http.Cookie{cookie(token.Text, int(time.Until(view.Expires)/time.Second))}
+		if known := s.Accounts.DeviceCookie(view, visitOf(ctx).Device); known != "" {
+			c := cookie(known, deviceAge)
+			c.Name = deviceCookie
+			out.SetCookie = append(out.SetCookie, c)
+		}
 	}
 	out.Body, err = s.sessionOf(ctx, view)
 	return out, err
 }
+
+// deviceCookie tells that somebody has signed in from this browser before. It gives
+// no right, and outlives the session.
+const (
+	deviceCookie = "__Host-qanat-device"
+	deviceAge    = 365 * 24 * 60 * 60
+)
 
 func cookie(value string, age int) *http.Cookie {
 	return &http.Cookie{Name: cookieName, Value: value, Path: "/", MaxAge: age, Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode}
@@ -198,6 +210,10 @@ type endMemberRequest struct {
 func (s *server) memberEndSessions(ctx context.Context, actor ledger.Actor, in *endMemberRequest) (*Body[Ended], error) {
 	n, err := s.Accounts.EndMember(ctx, actor, in.ID, in.Person, in.Body.Reason)
 	return body(Ended{n}, err)
+}
+
+func (s *server) signIns(ctx context.Context, actor ledger.Actor, _ *struct{}) (*Body[Page[account.Happened]], error) {
+	return list(s.Accounts.History(ctx, actor))
 }
 
 type passwordRequest struct {

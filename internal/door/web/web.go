@@ -207,6 +207,9 @@ func (s *server) guarded(next http.Handler) http.Handler {
 			return
 		}
 		visit := account.Visit{Door: "web", From: netaddr.Host(r.RemoteAddr), Agent: r.UserAgent()[:min(len(r.UserAgent()), maxAgentLen)]}
+		if c, err := r.Cookie(deviceCookie); err == nil {
+			visit.Device = c.Value
+		}
 		ctx := context.WithValue(r.Context(), visitKey, visit)
 		ctx = context.WithValue(ctx, requestKey, e)
 		ctx = context.WithValue(ctx, hostKey, r.Host)

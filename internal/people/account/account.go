@@ -52,6 +52,8 @@ type Credential struct {
 
 	Recovery     []string  `json:"recovery,omitempty"` // hashes of the recovery codes that are left
 	RecoveryMade time.Time `json:"recovery_made,omitzero"`
+
+	Closed time.Time `json:"closed,omitzero"` // too many wrong passwords in a row: closed to unknown devices until the next sign-in
 }
 
 // Session is one sign-in of one browser.

@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"time"
 
 	"github.com/qanat-water/qanat/internal/base/fault"
 	"github.com/qanat-water/qanat/internal/ledger"
@@ -119,10 +120,10 @@ func (s *Service) ConfirmTOTP(ctx context.Context, token, code string, visit Vis
 // prove checks a code, uses up its time step, and raises the session.
 func (s *Service) prove(ctx context.Context, view View, token, code string, visit Visit, why purpose) (Token, View, error) {
 	who := view.Account.ID
-	if err := s.attempt(ctx, who, visit); err != nil {
+	if err := s.attempt(ctx, who, s.known(view, visit), visit); err != nil {
 		return Token{}, View{}, err
 	}
-	next := Token{token}
+	next, notice := Token{token}, false
 	if why.fresh {
 		next = NewToken()
 	}
@@ -161,39 +162,88 @@ func (s *Service) prove(ctx context.Context, view View, token, code string, visi
 				return err
 			}
 		}
-		return raise(tx, session.ID, ByTOTP, next)
+		notice, err = s.raise(tx, session, ByTOTP, next, visit)
+		return err
 	})
 	if err != nil {
+		if !why.confirm {
+			s.wrongCode(ctx, view, err, visit)
+		}
 		return Token{}, View{}, err
 	}
-	return s.raised(ctx, view, next, visit)
+	return s.raised(ctx, view, next, notice, visit)
 }
 
-// attempt takes one try at a second factor, or says how long to wait.
-func (s *Service) attempt(ctx context.Context, who string, visit Visit) error {
-	d, report := s.codes.Take(who, visit.From)
-	if d <= 0 {
+// wrongCode writes down that somebody who knows the password does not know the
+// second factor, and tells the person: that is nearly always a thief.
+func (s *Service) wrongCode(ctx context.Context, view View, err error, visit Visit) {
+	code := fault.From(err).Code
+	if code != "totp.wrong" && code != "recovery.wrong" || !s.codes.Note(view.Account.ID, visit.From) {
+		return
+	}
+	s.report(ctx, Event{Account: view.Account.ID, What: "code-wrong"}, "wrong second factor", visit)
+	if view.Needs != NeedsNothing && s.device(view.Account.ID, visit.Device) == "" {
+		s.notice(ctx, view.Account, "Your password was used without your second factor", "Somebody gave the right password of your account, and then a wrong second factor,", visit)
+	}
+}
+
+// attempt takes one try at a second factor, or says how long to wait. known is the
+// session that shows its factor again, or the device cookie's.
+func (s *Service) attempt(ctx context.Context, who, known string, visit Visit) error {
+	is := s.codes.TakeAs(who, visit.From, known)
+	if is.Wait <= 0 {
 		return nil
 	}
-	if report {
-		s.report(ctx, Event{Account: who, What: "code-refused", From: visit.From}, visit)
+	if is.Report {
+		s.report(ctx, Event{Account: who, What: "code-refused"}, "too many attempts", visit)
 	}
-	return wait(d)
+	if is.Closed {
+		return closed(is.Wait)
+	}
+	return wait(is.Wait)
 }
 
-// raise writes that a session has shown a factor now, and the token it goes on with.
-func raise(tx *ledger.Tx, session, factor string, next Token) error {
-	_, err := Sessions.Update(tx, session, 0, func(d *Session) error {
+// known names the place of a session's attempt: the session itself when it is
+// complete, so that nobody elsewhere can keep its person from showing a factor
+// again; else the device that its browser is known as.
+func (s *Service) known(view View, visit Visit) string {
+	if view.Needs == NeedsNothing {
+		return "session " + view.ID
+	}
+	return s.device(view.Account.ID, visit.Device)
+}
+
+// raise writes that a session has shown a factor now, and the token it goes on
+// with. One that becomes complete by it is a sign-in; notice tells whether the
+// person should hear of it.
+func (s *Service) raise(tx *ledger.Tx, session ledger.Doc[Session], factor string, next Token, visit Visit) (notice bool, err error) {
+	if session.Body.Factor == "" {
+		if notice, err = s.signedIn(tx, session.Body.Account, factor, visit); err != nil {
+			return false, err
+		}
+		c, err := Credentials.Get(tx.Reader, CredentialID(session.Body.Account))
+		if err == nil && !c.Body.Closed.IsZero() {
+			_, err = Credentials.Update(tx, c.ID, 0, func(c *Credential) error { c.Closed = time.Time{}; return nil })
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	_, err = Sessions.Update(tx, session.ID, 0, func(d *Session) error {
 		d.Factor, d.Proved, d.Token = factor, tx.Now, next.Hash()
 		return nil
 	})
-	return err
+	return notice, err
 }
 
 // raised tells the throttles of a success, and reads the session that was raised.
-func (s *Service) raised(ctx context.Context, view View, token Token, visit Visit) (Token, View, error) {
-	s.codes.Succeeded(view.Account.ID, visit.From)
-	s.passwords.Succeeded(view.Account.Email, visit.From)
+func (s *Service) raised(ctx context.Context, view View, token Token, notice bool, visit Visit) (Token, View, error) {
+	known := s.known(view, visit)
+	s.codes.SucceededAs(view.Account.ID, visit.From, known)
+	s.passwords.SucceededAs(view.Account.Email, visit.From, known)
+	if notice {
+		s.notice(ctx, view.Account, "A sign-in from a new place", "Somebody signed in to your account from a browser that it was not used from before,", visit)
+	}
 	view, err := s.Session(ctx, token.Text)
 	return token, view, err
 }

@@ -50,7 +50,7 @@ func TestCommonPasswords(t *testing.T) {
 		t.Errorf("the list has only %d words", n)
 	}
 	for password, code := range map[string]string{"short7!": "password.short", strings.Repeat("x y", 200): "password.long", "\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8": "password.text", "Qanat-2026": "password.common"} {
-		if err := checkPassword(password, []string{"Qanat"}); err == nil || fault.From(err).Code != code {
+		if err := checkPassword(password, []string{"Qanat"}, minPassword); err == nil || fault.From(err).Code != code {
 			t.Errorf("%q: %v, want %s", password, err, code)
 		}
 	}

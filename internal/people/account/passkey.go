@@ -149,7 +149,7 @@ func (s *Service) FinishAdd(ctx context.Context, token, question, name string, a
 		return fail(err)
 	}
 	first := view.Needs == NeedsTOTPSetup
-	next := Token{token}
+	next, notice := Token{token}, false
 	if first {
 		next = NewToken()
 	}
@@ -182,13 +182,14 @@ func (s *Service) FinishAdd(ctx context.Context, token, question, name string, a
 		if err := endSessions(tx, view.Account.ID, session.ID); err != nil {
 			return err
 		}
-		return raise(tx, session.ID, ByPasskey, next)
+		notice, err = s.raise(tx, session, ByPasskey, next, visit)
+		return err
 	})
 	if err != nil {
 		return fail(err)
 	}
 	if first {
-		return s.raised(ctx, view, next, visit)
+		return s.raised(ctx, view, next, notice, visit)
 	}
 	view, err = s.Session(ctx, token)
 	return Token{}, view, err
@@ -234,7 +235,7 @@ func (s *Service) FinishPasskey(ctx context.Context, token, question string, ans
 		reason = "signed in with passkey"
 	}
 	actor := ledger.Actor{ID: who.ID, Kind: "account", Name: who.Body.Name, Door: visit.Door, From: visit.From}
-	cloned := false
+	cloned, notice := false, false
 	err = s.ledger.Write(ctx, actor, reason, func(tx *ledger.Tx) error {
 		cloned = false
 		of, err := s.keeper(tx.Reader, who.ID)
@@ -267,7 +268,8 @@ func (s *Service) FinishPasskey(ctx context.Context, token, question string, ans
 		if err != nil {
 			return err
 		}
-		return raise(tx, session.ID, ByPasskey, next)
+		notice, err = s.raise(tx, session, ByPasskey, next, visit)
+		return err
 	})
 	if err != nil {
 		return fail(err)
@@ -280,7 +282,7 @@ func (s *Service) FinishPasskey(ctx context.Context, token, question string, ans
 	if err != nil {
 		return fail(err)
 	}
-	_, view, err = s.raised(ctx, view, next, visit)
+	_, view, err = s.raised(ctx, view, next, notice, visit)
 	if full {
 		next = Token{} // the cookie stays
 	}

@@ -26,8 +26,9 @@ const (
 	saltSize   = 16
 	sumSize    = 32
 
-	minPassword = 8   // a second factor is asked of everybody
-	maxPassword = 512 // bytes
+	minPassword   = 8   // beside a second factor, which is asked of everybody before anything may be done
+	alonePassword = 15  // of an account that has no second factor of its own: its organization signs it in
+	maxPassword   = 512 // bytes
 
 	hashWait  = 5 * time.Second // how long a sign-in waits for its turn
 	hashQueue = 64              // how many wait
@@ -158,7 +159,7 @@ func parsePHC(phc string) (phcParts, error) {
 // that a guesser would try first: the person's name, the organization's. It
 // takes a tenth of a second, so it is called before a transaction, not inside.
 func (s *Service) Hash(ctx context.Context, password, email string, words ...string) (Hashed, error) {
-	if err := checkPassword(password, append([]string{email, s.server}, words...)); err != nil {
+	if err := checkPassword(password, append([]string{email, s.server}, words...), minPassword); err != nil {
 		return Hashed{}, err
 	}
 	phc, err := s.hasher.hash(ctx, password)
@@ -167,18 +168,18 @@ func (s *Service) Hash(ctx context.Context, password, email string, words ...str
 
 // checkPassword holds the rules: long enough, and not what a guesser tries
 // first. There are no rules of composition and no expiry.
-func checkPassword(password string, context []string) error {
+func checkPassword(password string, context []string, least int) error {
 	refuse := func(code, message, mend string) error {
 		return fault.New(fault.Invalid, "password."+code, message).At("/password", message, mend)
 	}
 	switch {
 	case !utf8.ValidString(password):
 		return refuse("text", "The password is not text", "type it with a keyboard")
-	case utf8.RuneCountInString(password) < minPassword:
-		return refuse("short", fmt.Sprintf("A password has at least %d characters", minPassword), "take four or five unrelated words")
+	case utf8.RuneCountInString(password) < least:
+		return refuse("short", fmt.Sprintf("A password has at least %d characters", least), "take four or five unrelated words")
 	case len(password) > maxPassword:
 		return refuse("long", fmt.Sprintf("A password has at most %d bytes", maxPassword), "take a shorter one")
-	case isCommon(password, context):
+	case isLeaked(password), isCommon(password, append(context, "qanat")):
 		return refuse("common", "This password is among the first that a guesser tries", "take four or five unrelated words, without your own or the organization's name")
 	}
 	return nil

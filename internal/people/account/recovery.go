@@ -78,7 +78,7 @@ func (s *Service) Recover(ctx context.Context, token, code string, visit Visit) 
 		return fail(fault.New(fault.Conflict, "recovery.needless", "A recovery code stands for the second factor while you sign in").WithMend("Use your authenticator app or a passkey"))
 	}
 	who := view.Account.ID
-	if err := s.attempt(ctx, who, visit); err != nil {
+	if err := s.attempt(ctx, who, s.known(view, visit), visit); err != nil {
 		return fail(err)
 	}
 	hash := s.recoveryHash(who, plainCode(code))
@@ -103,13 +103,15 @@ func (s *Service) Recover(ctx context.Context, token, code string, visit Visit) 
 		if _, err := Events.Create(tx, "", "", Event{Account: who, What: "recovery-used", From: netaddr.Host(visit.From), Agent: agentOf(visit), Count: left}); err != nil {
 			return err
 		}
-		return raise(tx, session.ID, ByRecovery, next)
+		_, err = s.raise(tx, session, ByRecovery, next, visit) // the notice below says more
+		return err
 	})
 	if err != nil {
+		s.wrongCode(ctx, view, err, visit)
 		return fail(err)
 	}
 	s.notice(ctx, view.Account, "A recovery code was used", "A recovery code was used to sign in to your account", visit)
-	return s.raised(ctx, view, next, visit)
+	return s.raised(ctx, view, next, false, visit)
 }
 
 // Means is what an account can prove itself with.

@@ -59,7 +59,8 @@ func TestRecoveryCodes(t *testing.T) {
 		if err != nil || view.Needs != account.NeedsNothing || view.Factor != account.ByRecovery || view.Account.ID != id {
 			t.Fatalf("the right one: %+v, %v", view, err)
 		}
-		if len(mails) != 1 || !strings.HasPrefix(mails[0], email+" Qanat: A recovery code was used") || !strings.Contains(mails[0], "198.51.100.9") || strings.Contains(mails[0], codes[3]) {
+		if len(mails) != 2 || !strings.HasPrefix(mails[0], email+" Qanat: Your password was used without your second factor") ||
+			!strings.HasPrefix(mails[1], email+" Qanat: A recovery code was used") || !strings.Contains(mails[1], "198.51.100.9") || strings.Contains(mails[1], codes[3]) {
 			t.Errorf("mails: %q", mails)
 		}
 		_, err = try(codes[3])

@@ -46,7 +46,10 @@ func (t Token) Hash() string {
 }
 
 // Visit is how somebody came in.
-type Visit struct{ Door, From, Agent string }
+type Visit struct {
+	Door, From, Agent string
+	Device            string // the device cookie, as the browser sent it
+}
 
 // View is a live session as its owner sees it.
 type View struct {

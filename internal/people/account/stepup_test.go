@@ -119,7 +119,7 @@ func TestEndingSessionsOfOthers(t *testing.T) {
 		_, err = w.Accounts.Session(ctx, full.Text)
 		wantCode(t, "her session", err, "session.none")
 		w.Read(t, func(r *ledger.Reader) error {
-			entries, err := r.Entries(ledger.Filter{Kind: "security_event"})
+			entries, err := r.Entries(ledger.Filter{Kind: "security_event", Orgs: []string{w.Org}})
 			if len(entries) != 1 || entries[0].Org != w.Org || entries[0].Actor != low.ID || entries[0].Reason != "her phone was stolen" {
 				t.Errorf("the organization sees %+v", entries)
 			}
