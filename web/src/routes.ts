@@ -41,10 +41,12 @@ const routes: RouteRecordRaw[] = [
   { path: '/devices/:id', name: 'device', meta: { title: 'Device' }, component: () => import('./device/view.vue'), props: true },
 
   { path: '/activity', name: 'activity', meta: { title: 'Activity' }, component: () => import('./activity/list.vue') },
+  { path: '/activity/acts/:act', name: 'act', meta: { title: 'One act' }, component: () => import('./activity/act.vue'), props: true },
   { path: '/activity/:entry', name: 'entry', meta: { title: 'One change' }, component: () => import('./activity/entry.vue'), props: true },
 
   { path: '/organization', name: 'organization', meta: { title: 'Organization' }, component: () => import('./organization/view.vue') },
   { path: '/account', name: 'account', meta: { title: 'Your account' }, component: () => import('./account/view.vue') },
+  { path: '/server', name: 'server', meta: { title: 'Server' }, component: () => import('./server/view.vue') },
   { path: '/ledger', name: 'ledger', meta: { title: 'Ledger' }, component: () => import('./ledger/view.vue') },
 
   { path: '/ui', name: 'ui', meta: { title: 'Design system', open: true }, component: () => import('./ui/gallery/gallery.vue') },
@@ -61,7 +63,7 @@ router.beforeEach(async (to) => {
   if (to.meta.open) return true
   const { load } = useSession()
   const session = await load().catch(() => null)
-  if (session && !session.needs) return true
+  if (session && !session.needs) return to.path === '/' && session.operator && !session.organizations.length ? { name: 'server' } : true // who only runs the server
   return { name: 'sign-in', query: to.fullPath === '/' ? {} : { next: to.fullPath } }
 })
 router.afterEach((to) => { document.title = to.meta.title ? `${to.meta.title} · Qanat` : 'Qanat' })

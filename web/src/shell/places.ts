@@ -1,4 +1,4 @@
-import { Activity, Building2, ClipboardList, Inbox, LayoutDashboard, MapPin, Radio } from 'lucide-vue-next'
+import { Activity, Building2, ClipboardList, Inbox, LayoutDashboard, MapPin, Radio, ServerCog } from 'lucide-vue-next'
 
 /** The places of the portal, in the order of the day. `tab`: also in the bar at the foot of a phone. `inside`: also for who is in a workspace. */
 export const places = [
@@ -10,4 +10,6 @@ export const places = [
   { name: 'Activity', to: '/activity', icon: Activity, tab: false, inside: false },
   { name: 'Organization', to: '/organization', icon: Building2, tab: false, inside: false },
 ]
+/** For server administrators. */
+export const serverPlace = { name: 'Server', to: '/server', icon: ServerCog, tab: false, inside: true }
 export const isAt = (path: string, to: string) => (to === '/' ? path === '/' : path === to || path.startsWith(`${to}/`))
