@@ -32,7 +32,6 @@ import (
 	"github.com/qanat-water/qanat/internal/fleet/reading"
 	"github.com/qanat-water/qanat/internal/ledger"
 	"github.com/qanat-water/qanat/internal/people/access"
-	"github.com/qanat-water/qanat/internal/people/org"
 )
 
 // Download is the record of an export.
@@ -72,7 +71,7 @@ type Manifest struct {
 // Begin asks for the right and writes the entry that says who took everything out.
 func (s *Service) Begin(ctx context.Context, actor ledger.Actor, organization, reason string) error {
 	return s.Ledger.Write(ctx, actor, reason, func(tx *ledger.Tx) error {
-		if err := org.RequireExport(tx.Reader, actor, access.Thing{Kind: "branch", ID: organization, Org: organization, Branch: organization}); err != nil {
+		if err := access.RequireExport(tx.Reader, actor, access.Thing{Kind: "branch", ID: organization, Org: organization, Branch: organization}); err != nil {
 			return err
 		}
 		_, err := Downloads.Create(tx, organization, "", Download{What: "everything", By: actor.ID})

@@ -19,3 +19,26 @@ func (g Grant) guarded(tx *ledger.Tx) error {
 	}
 	return nil
 }
+
+var exportGuards []func(r *ledger.Reader, actor ledger.Actor, t Thing) error
+
+// GuardExport adds a rule that can forbid an export to somebody who has the right
+// to: an organization's policy. It is called when packages are initialized.
+func GuardExport(guard func(r *ledger.Reader, actor ledger.Actor, t Thing) error) bool {
+	exportGuards = append(exportGuards, guard)
+	return true
+}
+
+// RequireExport is nil when the actor may export the thing: by his rights and by
+// every guard. Every export asks it.
+func RequireExport(r *ledger.Reader, actor ledger.Actor, t Thing) error {
+	if err := Require(r, actor, Export, t); err != nil {
+		return err
+	}
+	for _, guard := range exportGuards {
+		if err := guard(r, actor, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -398,5 +398,5 @@ func (all glasses) over(e ledger.Entry) *Glass {
 
 // mayExport tells whether an actor may take an organization's activity out.
 func mayExport(r *ledger.Reader, actor ledger.Actor, org string) error {
-	return access.Require(r, actor, access.Export, access.Thing{Kind: "activity", ID: org, Org: org, Branch: org})
+	return access.RequireExport(r, actor, access.Thing{Kind: "activity", ID: org, Org: org, Branch: org})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/qanat-water/qanat/internal/base/fault"
 	"github.com/qanat-water/qanat/internal/ledger"
 	"github.com/qanat-water/qanat/internal/people/access"
+	"github.com/qanat-water/qanat/internal/people/account"
 )
 
 // The sharing policy at work: who may change it, and what it decides.
@@ -107,12 +108,9 @@ func (p Policy) exports(group string) bool {
 	return len(p.Export) == 0 || slices.Contains(p.Export, group)
 }
 
-// RequireExport is nil when an actor may export a thing: by his rights, and by
-// the policy of the thing's organization. Every export asks it.
-func RequireExport(r *ledger.Reader, actor ledger.Actor, t access.Thing) error {
-	if err := access.Require(r, actor, access.Export, t); err != nil {
-		return err
-	}
+// Whoever exports must be in one of the standing groups that the policy of the
+// thing's organization names, beside having the right to.
+var _ = access.GuardExport(func(r *ledger.Reader, actor ledger.Actor, t access.Thing) error {
 	if actor.Kind == "system" {
 		return nil
 	}
@@ -135,10 +133,12 @@ func RequireExport(r *ledger.Reader, actor ledger.Actor, t access.Thing) error {
 	}
 	return fault.Newf(fault.Denied, "policy.export", "The sharing policy of the organization (who may export) allows exports to its %s only", strings.Join(p.Export, ", ")).
 		WithMend("Ask one of them, or an admin of the organization to change the policy")
-}
+})
+
+var _ = account.AskOwnFactor(AsksSecondFactor)
 
 // AsksSecondFactor tells whether an organization of a person wants everybody to
-// have a second factor of this server.
+// have a second factor of this server, and not only of an outside provider.
 func AsksSecondFactor(r *ledger.Reader, person string) (bool, error) {
 	var one int
 	return r.Row([]any{&one}, `SELECT 1 FROM policy p WHERE p.second_factor = 1 AND p.org IN (SELECT m.org FROM membership m WHERE m.person = $1) LIMIT 1`, person)

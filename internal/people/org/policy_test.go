@@ -9,6 +9,7 @@ import (
 	"github.com/qanat-water/qanat/internal/base/store/storetest"
 	"github.com/qanat-water/qanat/internal/ledger"
 	"github.com/qanat-water/qanat/internal/people/access"
+	"github.com/qanat-water/qanat/internal/people/account"
 	"github.com/qanat-water/qanat/internal/people/org"
 	"github.com/qanat-water/qanat/internal/people/peopletest"
 )
@@ -124,7 +125,7 @@ func TestPolicyDecidesWhoExports(t *testing.T) {
 		return access.Thing{Kind: "device", ID: id.New(), Org: w.Org, Branch: branch}
 	}
 	may := func(a ledger.Actor, t access.Thing) (err error) {
-		_ = w.Ledger.Read(ctx, func(r *ledger.Reader) error { err = org.RequireExport(r, a, t); return nil })
+		_ = w.Ledger.Read(ctx, func(r *ledger.Reader) error { err = access.RequireExport(r, a, t); return nil })
 		return err
 	}
 	export := func(groups ...string) {
@@ -175,6 +176,24 @@ func TestPolicyAsksSecondFactor(t *testing.T) {
 	}
 	if !asks(w.Member.ID) || asks(w.Outside.ID) {
 		t.Error("the organization's people are asked, and nobody else")
+	}
+
+	// Sessions that an outside provider has vouched for.
+	for person, want := range map[string]string{w.Member.ID: account.NeedsTOTPSetup, w.Outside.ID: account.NeedsNothing} {
+		token := account.NewToken()
+		w.Write(t, func(tx *ledger.Tx) error {
+			if err := account.Start(tx, person, token, account.Visit{}); err != nil {
+				return err
+			}
+			found, err := account.Sessions.List(tx.Reader, "n.token = $1", token.Hash())
+			if err == nil {
+				_, err = account.Sessions.Update(tx, found[0].ID, 0, func(s *account.Session) error { s.Factor, s.Proved = account.Provider, tx.Now; return nil })
+			}
+			return err
+		})
+		if view, err := w.Accounts.Session(ctx, token.Text); err != nil || view.Needs != want {
+			t.Errorf("needs %q (%v), want %q", view.Needs, err, want)
+		}
 	}
 }
 
