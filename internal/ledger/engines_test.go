@@ -231,13 +231,13 @@ func (l *life) of(ids []string) string {
 func (l *life) well() well {
 	w := well{Name: fmt.Sprint("well ", l.random.IntN(50)), Depth: float64(l.random.IntN(2000))/8 - 3, Labels: map[string]string{"status": []string{"works", "broken"}[l.random.IntN(2)]}}
 	if l.random.IntN(2) == 0 {
-		w.Code = fmt.Sprint(l.random.IntN(300))
+		w.Code = fmt.Sprint(l.random.IntN(300 + 2*len(l.wells)))
 	}
 	return w
 }
 
 func (l *life) pump() pump {
-	p := pump{Well: l.of(l.wells), Serial: fmt.Sprint("s", l.random.IntN(400)), Hours: int64(l.random.IntN(1000)) - 50}
+	p := pump{Well: l.of(l.wells), Serial: fmt.Sprint("s", l.random.IntN(400+2*len(l.pumps))), Hours: int64(l.random.IntN(1000)) - 50}
 	if l.random.IntN(3) > 0 {
 		bar := l.random.NormFloat64()
 		p.Bar = &bar
