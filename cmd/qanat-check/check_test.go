@@ -268,8 +268,12 @@ func TestEveryByteCounts(t *testing.T) {
 				}
 			}
 			file := files[0]
+			bits := []int{0, 1, 2, 3, 4, 5, 6, 7}
+			if testing.Short() { // with the race detector
+				bits = []int{0, 5}
+			}
 			for at := range len(file) {
-				for bit := range 8 {
+				for _, bit := range bits {
 					try(fmt.Sprintf("changed in bit %d", bit), at, file[:at]+string(file[at]^1<<bit)+file[at+1:])
 				}
 				try("left out", at, file[:at]+file[at+1:])

@@ -57,16 +57,19 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	if c.witnesses, err = conf.witnesses(); err != nil {
 		return err
 	}
-	began := time.Now()
-	h, err := openHouse(ctx, c.where, conf.Name, log)
+	sender, err := conf.Mail.sender(log)
 	if err != nil {
 		return err
 	}
-	defer h.Close()
-	if h.mail, err = conf.Mail.sender(log); err != nil {
+	began := time.Now()
+	h, err := openHouse(ctx, c.where, conf.Name, log)
+	if err != nil {
+		sender.Close()
 		return err
 	}
-	h.close = append(h.close, h.mail.Close)
+	defer h.Close()
+	h.mail = sender
+	h.close = append(h.close, sender.Close) // before the ledger: what becomes of a mail is written there
 	h.people.Mails(h.mail, conf.Name)
 	if h.mail != nil {
 		h.accounts.Mails(func(ctx context.Context, to, subject, text string) {
@@ -115,9 +118,12 @@ type doors struct {
 // openDoors listens; nothing is answered before run.
 func (h *house) openDoors(ctx context.Context, conf config, data string, log *slog.Logger) (*doors, error) {
 	certificates := h.ca.Doors(conf.names()...)
-	// #nosec G306 -- a public certificate, for everybody to trust
-	if err := os.WriteFile(filepath.Join(data, "ca.pem"), []byte(h.ca.DoorRoot()), 0o644); err != nil {
-		return nil, err
+	root := filepath.Join(data, "ca.pem")
+	if was, err := os.ReadFile(root); err != nil || string(was) != h.ca.DoorRoot() { // others may be reading it
+		// #nosec G306 -- a public certificate, for everybody to trust
+		if err := os.WriteFile(root, []byte(h.ca.DoorRoot()), 0o644); err != nil {
+			return nil, err
+		}
 	}
 	secure, err := webTLS(ctx, conf, data, certificates)
 	if err != nil {

@@ -254,7 +254,8 @@ func (s *Server) Start() {
 }
 
 func (s *Server) healthy() bool {
-	if _, err := os.Stat(filepath.Join(s.Data, "ca.pem")); err != nil {
+	pem, err := os.ReadFile(filepath.Join(s.Data, "ca.pem"))
+	if err != nil || !x509.NewCertPool().AppendCertsFromPEM(pem) { // it is being written
 		return false
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
