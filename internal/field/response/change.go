@@ -69,6 +69,9 @@ func (s *Service) change(ctx context.Context, actor ledger.Actor, verb access.Ve
 			return err
 		}
 		if err := access.Require(tx.Reader, actor, verb, t); err != nil {
+			if done := past[verb]; done != "" && fault.KindOf(err) == fault.Denied && !possible(verb, before.Body.State) {
+				return notIn(&before.Body, done) // it is not the person that is wrong
+			}
 			return err
 		}
 		d, err := survey.Deployments.Get(tx.Reader, before.Body.Deployment)
@@ -80,6 +83,8 @@ func (s *Service) change(ctx context.Context, actor ledger.Actor, verb access.Ve
 	})
 	return doc, err
 }
+
+var past = map[access.Verb]string{access.Submit: "submitted", access.Approve: "approved", access.Reject: "rejected", access.Recall: "recalled"}
 
 func notIn(b *Response, verb string) error {
 	return fault.Newf(fault.Conflict, "response.state", "A %s response cannot be %s", b.State, verb).WithMend("Load the response again; somebody may have been faster")

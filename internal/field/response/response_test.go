@@ -477,6 +477,56 @@ func TestUndoOfASubmission(t *testing.T) {
 	})
 }
 
+// An approval is taken back by who may reject, a change of answers by who may edit.
+func TestUndoOfADecision(t *testing.T) {
+	each(t, 1, func(t *testing.T, w *world) {
+		id := w.receive(t, w.instance, false).Response
+		newest := func() (number int64) {
+			w.Read(t, func(r *ledger.Reader) error {
+				history, err := r.History(id)
+				number = history[0].Entry.Number
+				return err
+			})
+			return number
+		}
+		undo := func(who ledger.Actor, number int64) error {
+			_, err := w.Ledger.Undo(ctx, who, "", number, access.MayUndo)
+			return err
+		}
+		must := func(_ ledger.Doc[response.Response], err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		must(w.responses.Approve(ctx, w.approver, id, 0))
+		approval := newest()
+		if b := w.get(t, id); b.State != response.Final {
+			t.Fatalf("%+v", b)
+		}
+		wantCode(t, "the approver cannot reject a final one", undo(w.approver, approval), "response.denied")
+		wantCode(t, "the enumerator", undo(w.Member, approval), "response.denied")
+		if err := undo(w.Admin, approval); err != nil { // a survey administrator, who may not edit answers
+			t.Fatal(err)
+		}
+		if b := w.get(t, id); b.State != response.Pending || len(b.Approvals) != 0 {
+			t.Errorf("after the undo of an approval: %+v", b)
+		}
+		must(w.responses.Reject(ctx, w.approver, id, 0, "The photo is dark"))
+		if err := undo(w.approver, newest()); err != nil { // his own, and it is his stage's turn again
+			t.Fatal(err)
+		}
+		if b := w.get(t, id); b.State != response.Pending || b.Rejection != nil {
+			t.Errorf("after the undo of a rejection: %+v", b)
+		}
+		must(w.responses.Edit(ctx, w.boss, id, 0, "", response.Edit{Answers: map[string]any{"kind": "spring"}}))
+		wantCode(t, "a survey administrator undoes an edit", undo(w.Admin, newest()), "response.denied")
+		if err := undo(w.boss, newest()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 func TestLargeXMLIsKept(t *testing.T) {
 	each(t, 0, func(t *testing.T, w *world) {
 		long := bytes.Replace(w.instance, []byte("Mtepe pump"), []byte(strings.Repeat("Mtepe ", 300_000)), 1)

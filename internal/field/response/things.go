@@ -1,6 +1,9 @@
 package response
 
 import (
+	"encoding/json"
+	"reflect"
+
 	"github.com/qanat-water/qanat/internal/base/fault"
 	"github.com/qanat-water/qanat/internal/field/survey"
 	"github.com/qanat-water/qanat/internal/ledger"
@@ -9,7 +12,7 @@ import (
 
 // How the nouns are things to people/access, and what they mean to surveys.
 var (
-	_ = access.Register(&Responses, access.Columns{Word: "state", Owner: "enumerator", Parents: map[string]string{"survey": "survey", "deployment": "deployment"}}, Thing)
+	_ = access.Register(&Responses, access.Columns{Word: "state", Owner: "enumerator", Parents: map[string]string{"survey": "survey", "deployment": "deployment"}, Undo: undoDecision}, Thing)
 	_ = access.Register(&Submissions, access.Columns{Branch: "branch", Owner: "enumerator", Parents: map[string]string{"survey": "survey"}}, submissionThing)
 	_ = survey.Hold(survey.Holder{FormUsed: used("form"), DeploymentUsed: used("deployment"), DeploymentChanged: deploymentChanged})
 )
@@ -35,6 +38,23 @@ func Thing(r *ledger.Reader, d ledger.Doc[Response]) (access.Thing, error) {
 	parent, err := survey.DeploymentThing(r, deployment)
 	t.Parent = &parent
 	return t, err
+}
+
+// undoDecision lets an approval or rejection be taken back by who may reject
+// what it was, became and is: survey administrators decide, with override, and never
+// edit answers. Anything more than a decision is an edit.
+func undoDecision(before, after json.RawMessage) (access.Verb, []string) {
+	var was, is Response
+	if json.Unmarshal(before, &was) != nil || json.Unmarshal(after, &is) != nil || was.State == Draft || is.State == Draft || was.State == Rejected {
+		return "", nil
+	}
+	for _, b := range []*Response{&was, &is} {
+		b.State, b.Approvals, b.Rejection = "", nil, nil
+	}
+	if !reflect.DeepEqual(was, is) {
+		return "", nil
+	}
+	return access.Reject, []string{Pending, Final}
 }
 
 // stageOf is the stage that a pending response waits at.

@@ -25,6 +25,10 @@ type Columns struct {
 	// list) where list is as ListText writes it:
 	// {"viewer": "SELECT id, viewers FROM deployment"}.
 	Lists map[string]string
+	// Undo says what undoing a change of a document's content asks, where that is
+	// not the right to edit it: a verb, and the words (states) in which it is asked
+	// for. An empty verb: the right to edit.
+	Undo func(before, after json.RawMessage) (verb Verb, words []string)
 }
 
 // kind is what a noun of a higher floor told about itself.
@@ -173,6 +177,7 @@ func undoRule(tx *ledger.Tx, e ledger.Entry, principals func() (*Set, error)) er
 		things = append(things, t)
 	}
 	verbs := []Verb{Edit}
+	var words []string // in which they are asked for; nil: always
 	switch {
 	case before == nil: // undoing it deletes
 		verbs = []Verb{Delete}
@@ -180,6 +185,10 @@ func undoRule(tx *ledger.Tx, e ledger.Entry, principals func() (*Set, error)) er
 		verbs = []Verb{Delete, Create}
 	case things[0].rights() != things[1].rights() && hasVerb(e.Kind, Administer):
 		verbs = []Verb{Edit, Administer}
+	case k.columns.Undo != nil:
+		if verb, in := k.columns.Undo(before, after); verb != "" {
+			verbs, words = []Verb{verb}, in
+		}
 	}
 	now, err := k.current(tx.Reader, e.Doc)
 	if err == nil {
@@ -191,6 +200,8 @@ func undoRule(tx *ledger.Tx, e ledger.Entry, principals func() (*Set, error)) er
 		asked := verbs
 		if t.Kind != e.Kind { // a grant is described as the thing it is on
 			asked = []Verb{Share}
+		} else if words != nil && !slices.Contains(words, t.word()) {
+			asked = []Verb{See}
 		}
 		for _, verb := range asked {
 			if err := s.Require(tx.Reader, verb, t); err != nil {

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -197,6 +198,13 @@ func compile() {
 }
 
 func allowed(kind string, verb Verb) roleSet { return rows.Load().may[kind][verb] }
+
+// Kinds are the kinds of things that the table knows, sorted.
+func Kinds() []string {
+	rules.RLock()
+	defer rules.RUnlock()
+	return slices.Sorted(maps.Keys(rules.byKind))
+}
 
 // RulesOf gives the rows of the table for a kind, for the page that shows them.
 func RulesOf(kind string) []Rule {
