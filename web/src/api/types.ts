@@ -13,6 +13,7 @@ export type Organization = Sure<Schemas['OrgMine']>
 export type Session = Sure<Schemas['Session']>
 export type OpenSession = Schemas['AccountView']
 export type Means = Omit<Sure<Schemas['AccountMeans']>, 'passkeys'> & { passkeys: PasskeyRow[] }
+export type Happened = Schemas['AccountHappened']
 export type PasskeyRow = Schemas['AccountPasskeyView']
 export type TokenRow = Sure<Schemas['AccountTokenView']>
 export type TotpSetup = Schemas['TOTP']
