@@ -146,12 +146,13 @@ func (s *server) invitationSend(ctx context.Context, actor ledger.Actor, in *ByI
 	return posted(s.People.SendAgain(ctx, actor, in.ID, s.welcomeLink(ctx)))
 }
 
-type memberRequest struct {
+// MemberRequest names a member of an organization. It is exported, as all parts of requests are: the API library passes over others.
+type MemberRequest struct {
 	ByID
 	Person string `path:"person" format:"uuid"`
 }
 
-func (s *server) signInLink(ctx context.Context, actor ledger.Actor, in *memberRequest) (*Body[Link], error) {
+func (s *server) signInLink(ctx context.Context, actor ledger.Actor, in *MemberRequest) (*Body[Link], error) {
 	token, err := s.People.SignInLink(ctx, actor, in.ID, in.Person)
 	return body(Link{URL: s.publicURL(ctx) + "/welcome#" + token.Text}, err)
 }

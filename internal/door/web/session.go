@@ -203,7 +203,7 @@ func (s *server) sessionsEndOthers(ctx context.Context, actor ledger.Actor, _ *s
 }
 
 type endMemberRequest struct {
-	memberRequest
+	MemberRequest
 	Body Reason
 }
 
