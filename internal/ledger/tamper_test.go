@@ -7,10 +7,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/qanat-water/qanat/internal/base/fault"
 	"github.com/qanat-water/qanat/internal/base/store"
 	"github.com/qanat-water/qanat/internal/base/store/storetest"
+	"github.com/qanat-water/qanat/internal/base/witness/witnesstest"
 	"github.com/qanat-water/qanat/internal/ledger"
 )
 
@@ -26,6 +28,7 @@ var columns = []column{
 	{"tree", "first", "first"}, {"tree", "first", "hashes"},
 	{"head", "id", "entries"}, {"head", "id", "time"}, {"head", "id", "root"},
 	{"checkpoint", "size", "size"}, {"checkpoint", "size", "time"}, {"checkpoint", "size", "note"},
+	{"cosignature", "size", "size"}, {"cosignature", "size", "witness"}, {"cosignature", "size", "line"},
 	{"well", "id", "org"}, {"well", "id", "name"}, {"well", "id", "code"}, {"well", "id", "depth"},
 }
 
@@ -52,6 +55,10 @@ func TestOneChangeIsFoundAndNamed(t *testing.T) {
 			}
 		}
 		check(t, w.Checkpoint(ctx))
+		one := witnesstest.New(t, "witness.example/one")
+		for _, size := range []int64{9, latest(t, w.Ledger).Size} {
+			cosign(t, w, one, size)
+		}
 		w.verified()
 		random := rand.New(rand.NewPCG(1, 2))
 		for round := range rounds {
@@ -71,6 +78,20 @@ func TestOneChangeIsFoundAndNamed(t *testing.T) {
 			w.verified()
 		}
 	})
+}
+
+// cosign gives a checkpoint the signature of a witness, as the ledger keeps it.
+func cosign(t *testing.T, w *world, by *witnesstest.Witness, size int64) {
+	t.Helper()
+	check(t, w.store.Write(ctx, func(q *store.Q) error {
+		var note string
+		if found, err := q.Row([]any{&note}, `SELECT note FROM checkpoint WHERE size = $1`, size); err != nil || !found {
+			return fmt.Errorf("checkpoint of %d entries: %v, %w", size, found, err)
+		}
+		text, _, _ := strings.Cut(note, "\n\n")
+		_, err := q.Exec(`INSERT INTO cosignature (size, witness, line) VALUES ($1, $2, $3)`, size, by.Key, by.Cosign(text+"\n", time.Unix(1_780_000_000, 0)))
+		return err
+	}))
 }
 
 // named tells whether a report points to the table that was changed.
@@ -108,7 +129,7 @@ func tamper(t *testing.T, w *world, random *rand.Rand, c column, remove bool) (w
 		where := ` WHERE CAST(` + c.key + ` AS TEXT) = $1`
 		what = fmt.Sprintf("%s.%s of %s", c.table, c.name, key)
 		if remove {
-			what, done = "the deletion of "+c.table+" "+key, c.table != "checkpoint"
+			what, done = "the deletion of "+c.table+" "+key, c.table != "checkpoint" && c.table != "cosignature"
 			_, err := q.Exec(`DELETE FROM `+c.table+where, key)
 			return err
 		}
@@ -155,7 +176,7 @@ func kindOf(c column) string {
 	switch c.name {
 	case "sealed", "hashes", "root", "key":
 		return "blob"
-	case "org", "kind", "doc", "verb", "actor", "actor_kind", "door", "body", "note", "name", "code":
+	case "org", "kind", "doc", "verb", "actor", "actor_kind", "door", "body", "note", "name", "code", "witness", "line":
 		return "text"
 	}
 	return "number"
