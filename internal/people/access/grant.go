@@ -46,6 +46,11 @@ var Grants = ledger.Noun[Grant]{
 		if err := after.Body.check(); err != nil || before != nil {
 			return err
 		}
+		if after.Body.Principal == "person:"+tx.Actor.ID {
+			if err := Visiting(tx, after.Org); err != nil {
+				return err
+			}
+		}
 		if err := after.Body.guarded(tx); err != nil {
 			return err
 		}

@@ -46,6 +46,20 @@ func KeepsOperator(tx *ledger.Tx, grant, person string) error {
 	return nil
 }
 
+// Visiting tells whether the transaction's actor is in an organization under
+// break-glass: then he gives himself nothing that outlasts the visit.
+func Visiting(tx *ledger.Tx, org string) error {
+	if tx.Actor.Kind != "account" || org == "" {
+		return nil
+	}
+	var one int
+	is, err := tx.Row([]any{&one}, "SELECT 1 FROM membership WHERE org = $1 AND person = $2 AND until > 0", org, tx.Actor.ID)
+	if err == nil && is {
+		err = fault.New(fault.Denied, "membership.visitor", "Who visits under break-glass cannot make himself stay").WithMend("Ask an admin of the organization")
+	}
+	return err
+}
+
 func (g Grant) onServer() bool { return strings.HasPrefix(g.Thing, "server:") }
 
 // checkOperator is the rule for grants on the server: to persons only, and one is always left.

@@ -56,6 +56,9 @@ var ServiceTokens = ledger.Noun[ServiceToken]{
 			return nil
 		}
 		if before == nil {
+			if err := access.Visiting(tx, after.Org); err != nil {
+				return err
+			}
 			return after.Body.check(tx.Now)
 		}
 		was, is := before.Body, after.Body

@@ -5,6 +5,7 @@ import (
 
 	"github.com/qanat-water/qanat/internal/base/fault"
 	"github.com/qanat-water/qanat/internal/ledger"
+	"github.com/qanat-water/qanat/internal/people/access"
 )
 
 // A membership with an end is a visit of a server administrator under
@@ -46,10 +47,5 @@ func checkVisit(tx *ledger.Tx, before, after *ledger.Doc[Membership]) error {
 	case visit || tx.Actor.Kind != "account" || after.Body.Person != tx.Actor.ID:
 		return nil
 	}
-	var one int
-	visiting, err := tx.Row([]any{&one}, "SELECT 1 FROM membership n WHERE n.org = $1 AND n.person = $2 AND n.until > 0", after.Org, tx.Actor.ID)
-	if err == nil && visiting {
-		err = fault.New(fault.Denied, "membership.visitor", "Who visits under break-glass cannot make himself stay").WithMend("Ask an admin of the organization for a membership")
-	}
-	return err
+	return access.Visiting(tx, after.Org)
 }

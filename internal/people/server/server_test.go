@@ -279,6 +279,16 @@ func TestBreakGlass(t *testing.T) {
 		// He cannot make it last, nor take the notice away.
 		_, err = w.Orgs.Join(ctx, me, org.Membership{Person: me.ID, Branch: w.Org, Group: org.Members})
 		wantCode(t, "join himself", err, "membership.visitor")
+		err = w.World.Ledger.Write(ctx, me, "", func(tx *ledger.Tx) error {
+			_, err := account.ServiceTokens.Create(tx, w.Org, "", account.ServiceToken{Name: "mine", Branch: w.Org, Group: org.Admins, Expires: tx.Now.Add(time.Hour), State: account.Active, Hash: "x"})
+			return err
+		})
+		wantCode(t, "make a token", err, "membership.visitor")
+		err = w.World.Ledger.Write(ctx, me, "", func(tx *ledger.Tx) error {
+			_, err := access.Grants.Create(tx, w.Org, "", access.Grant{Thing: "site:" + w.Org, Principal: "person:" + me.ID, Role: "admin"})
+			return err
+		})
+		wantCode(t, "give himself a grant", err, "membership.visitor")
 		_, err = w.Orgs.Regroup(ctx, w.Admin, visit.Body.Membership, 0, org.Members)
 		wantCode(t, "change the visit", err, "membership.visit")
 		_, err = w.Acknowledge(ctx, w.Admin, visit.ID)
