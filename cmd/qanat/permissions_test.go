@@ -200,8 +200,9 @@ of the portal "Who may" explains a decision with the chain of grants behind it.
   sites of its types, and who works in the organization; no devices, imports or refusals, and of the activity what he may see himself. He gives only the roles that
   it offers. Admins of the organization are never locked. What others grant him in other organizations is not touched.
 - **Undo** asks for the right to edit the thing as it was, as it became and as it is; to delete what it takes away; to create what it brings back;
-  and to administer where branch, privacy or lists change. Taking back an approval or rejection, where no answer changes, is for who may reject the
-  response as it is now.
+  and to administer where branch, privacy or lists change. Taking back an approval or rejection, where no answer changes, is for who may reject it:
+  survey administrators too, who never edit answers. What a phone sent in is evidence and stays: undoing "sent in a response" takes the response
+  away and says *undone in part*.
 - A right is looked up when it is asked for: what is taken back is gone with the next question.
 
 *create* on a thing that was deleted is the right to bring it back. *submit* on a site or deployment is attaching or starting a response.

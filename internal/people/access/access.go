@@ -2,16 +2,27 @@
 // thing, and why.
 //
 // It guarantees one decision function for every door and every list. Rights are
-// worked out when asked, from memberships, grants and the lists that stand in
-// documents; nothing is cached in a document, so a grant that is taken back is
-// gone at the next question. What is not allowed by a row of the table in
-// table.go is refused. What may not be seen does not exist: Require answers
-// not-found. Visible is the same table as an SQL condition for lists; a
-// property test holds the two together.
+// worked out when asked, from memberships, grants, tokens, workspaces and the lists that
+// stand in documents; nothing is cached in a document, so what is taken back is
+// gone at the next question. What is not allowed by a row of the table in table.go
+// is refused; scopes of tokens and workspaces only narrow what a row allows. What
+// may not be seen does not exist: Require answers not-found. Visible is the same
+// table as an SQL condition for lists, Parts the same for counting. A property test
+// holds them together, and another compares both with policies in Cedar that were
+// written from the handbook (testdata/oracle.cedar).
+//
+// Who belongs where and what is granted is kept in memory (picture.go), because
+// asking the database costs ten to a hundred times more than deciding. It
+// cannot answer from before a change: a question is about a snapshot; the picture
+// knows by entry numbers which snapshots it is right for; a newer one makes it read
+// the entries between, whichever process wrote them; an older one, and a
+// transaction that has changed such things itself, are answered by SQL.
 //
 // Limits: a branch tree deeper than 64 is cut off (org refuses 16). Rights of a
 // document that is deleted are those of its last content. A system actor may do
-// everything: only jobs inside the process are one, and each has a name.
+// everything: only jobs inside the process are one, and each has a name. The
+// picture takes about 300 bytes for each account, membership and grant. Index tables
+// that are changed without an entry (ledger.Rebuild) are seen after a new start.
 //
 // It reads the index tables of people/org and people/account, and writes only
 // grants. Who controls it reads and changes everything.

@@ -372,7 +372,7 @@ func (w *walk) give(h heldRole) {
 
 // onParent is what the table calls a role that is held on a parent of a kind.
 func onParent(kind, role string) string {
-	if name, known := rows.Load().byName[[2]string{kind, role}]; known {
+	if name, known := matrix.Load().byName[[2]string{kind, role}]; known {
 		return name
 	}
 	return kind + "." + role

@@ -159,7 +159,7 @@ type compiled struct {
 	byName map[[2]string]string        // (kind, role) -> "kind.role"
 }
 
-var rows atomic.Pointer[compiled]
+var matrix atomic.Pointer[compiled]
 
 func init() {
 	rules.byKind = map[string][]Rule{}
@@ -194,10 +194,10 @@ func compile() {
 			}
 		}
 	}
-	rows.Store(c)
+	matrix.Store(c)
 }
 
-func allowed(kind string, verb Verb) roleSet { return rows.Load().may[kind][verb] }
+func allowed(kind string, verb Verb) roleSet { return matrix.Load().may[kind][verb] }
 
 // Kinds are the kinds of things that the table knows, sorted.
 func Kinds() []string {
