@@ -18,7 +18,13 @@ import (
 
 // TestBrowser walks through the demo in a real browser (test/browser/walk.mjs). It runs when QANAT_BROWSER=1 asks for it, as make
 // test-browser does; then everything that it needs must be there.
-func TestBrowser(t *testing.T) {
+func TestBrowser(t *testing.T) { inBrowser(t, "walk.mjs", "test/out") }
+
+// TestBrowserAccount does the same with what protects an account: passkeys with the browser's own authenticator, recovery codes,
+// step-up, service tokens (test/browser/account.mjs).
+func TestBrowserAccount(t *testing.T) { inBrowser(t, "account.mjs", "test/out/account") }
+
+func inBrowser(t *testing.T, script, shots string) {
 	if os.Getenv("QANAT_BROWSER") != "1" {
 		t.Skip("QANAT_BROWSER=1 walks through the demo in a browser: make test-browser")
 	}
@@ -40,8 +46,8 @@ func TestBrowser(t *testing.T) {
 	link, place := demo(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	defer cancel()
-	out := filepath.Join(root, "test/out")
-	walk := exec.CommandContext(ctx, "node", "walk.mjs")
+	out := filepath.Join(root, shots)
+	walk := exec.CommandContext(ctx, "node", script) // #nosec G204 -- a script of ours
 	walk.Dir = filepath.Join(root, "test/browser")
 	walk.Env = append(os.Environ(), "QANAT_LINK="+link, "QANAT_SITE="+place, "QANAT_OUT="+out, "QANAT_CHROMIUM="+chromium)
 	said, err := walk.CombinedOutput()

@@ -76,11 +76,13 @@ try {
     if (new URL(page.url()).hash) complain('the token stays in the address bar')
     await look('welcome')
     await page.getByRole('button', { name: 'Sign in' }).click()
+    await page.getByRole('button', { name: 'Use an authenticator app' }).click()
     await page.getByRole('img', { name: 'QR code' }).waitFor()
     await page.getByText('It cannot be scanned?').click()
     await look('second-factor')
     const secret = await page.locator('pre code').innerText()
     await page.getByLabel('Code of six digits').fill(totp(secret))
+    await page.getByRole('button', { name: 'Later' }).click() // recovery codes
     await page.waitForURL(`${base}/`)
     await page.getByText('Latest activity').waitFor()
     await look('overview')
