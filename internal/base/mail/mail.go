@@ -16,6 +16,7 @@ package mail
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -271,7 +272,7 @@ func (s *Sender) try(ctx context.Context, m *waiting) {
 		return
 	}
 	why, passes := s.reason(err)
-	s.config.Log.Warn("mail not sent", "why", s.clean(err.Error()), "try", m.failed+1, "again", passes && m.failed < len(s.config.Retries))
+	s.config.Log.Warn("mail not sent", "why", s.clean(err.Error(), m.To), "try", m.failed+1, "again", passes && m.failed < len(s.config.Retries))
 	if passes && m.failed < len(s.config.Retries) {
 		s.mu.Lock()
 		m.due = time.Now().Add(s.config.Retries[m.failed])
@@ -303,7 +304,7 @@ func (s *Sender) deliver(ctx context.Context, m Message) error {
 	}
 	msg.Subject(m.Subject)
 	msg.SetDate()
-	msg.SetMessageID()
+	msg.SetMessageIDWithValue(s.messageID())
 	msg.SetGenHeader("Auto-Submitted", "auto-generated") // no out-of-office answers (RFC 3834)
 	msg.SetBodyString(gomail.TypeTextPlain, strings.ReplaceAll(strings.ReplaceAll(m.Text, "\r\n", "\n"), "\n", "\r\n"))
 	ctx, cancel := context.WithTimeout(ctx, 2*tryTime)
@@ -315,6 +316,12 @@ func (s *Sender) deliver(ctx context.Context, m Message) error {
 	// What goes wrong after the server has taken the mail does not make it untaken.
 	defer func() { _ = client.CloseWithSMTPClient(connection) }()
 	return client.SendWithSMTPClient(connection, msg)
+}
+
+// messageID is under the sender's domain: the name of this machine is nobody's business.
+func (s *Sender) messageID() string {
+	_, domain, _ := strings.Cut(strings.TrimSuffix(s.from, ">"), "@")
+	return rand.Text() + "@" + domain
 }
 
 // reason says why a mail was not sent, for people, and whether that may pass.
@@ -331,9 +338,11 @@ func (s *Sender) reason(err error) (why error, passes bool) {
 		WithMend("Try again later; the server's administrator finds the reason in the log").Because(err), true
 }
 
-// clean is an error's text for the log, on one line, without the password
-// whatever a server answers.
-func (s *Sender) clean(text string) string {
+// clean is an error's text for the log, on one line, without the password and
+// the person's address, whatever a server answers.
+func (s *Sender) clean(text, to string) string {
+	text, _, _ = strings.Cut(text, ", affected recipient")
+	text = strings.ReplaceAll(text, to, "(address)")
 	if p := s.config.Password; p != "" {
 		for _, secret := range []string{p, base64.StdEncoding.EncodeToString([]byte(p)), base64.StdEncoding.EncodeToString([]byte("\x00" + s.config.User + "\x00" + p))} {
 			text = strings.ReplaceAll(text, secret, "(password)")

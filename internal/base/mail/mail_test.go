@@ -90,7 +90,7 @@ func TestMailsGoOverTLS(t *testing.T) {
 			if subject != hello.Subject || !strings.HasPrefix(strings.ReplaceAll(string(body), "\r\n", "\n"), hello.Text) {
 				t.Errorf("subject %q, body %q", subject, body)
 			}
-			if m.Header.Get("Auto-Submitted") == "" || m.Header.Get("Date") == "" || m.Header.Get("Message-ID") == "" {
+			if m.Header.Get("Auto-Submitted") == "" || m.Header.Get("Date") == "" || !strings.HasSuffix(m.Header.Get("Message-ID"), "@example.org>") {
 				t.Errorf("headers %v", m.Header)
 			}
 		})
@@ -171,6 +171,22 @@ func TestPasswordReachesNoLog(t *testing.T) {
 			t.Errorf("%q is in the log: %s", secret, log.String())
 		}
 	}
+	log.Reset()
+	refusing := mailtest.New(t, func(s *mailtest.Server) { s.Refuse = func(string) int { return 550 } })
+	wantCode(t, "refused", send(t, open(t, refusing, func(c *mail.Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) }), hello), "mail.address.refused")
+	if strings.Contains(log.String(), hello.To) || !strings.Contains(log.String(), "550") {
+		t.Errorf("the log of a refused address: %s", log.String())
+	}
+}
+
+func TestLogSaysWhy(t *testing.T) {
+	var log bytes.Buffer
+	server := mailtest.New(t, func(s *mailtest.Server) { s.User, s.Password = "qanat", "another" })
+	sender := open(t, server, func(c *mail.Config) {
+		c.User, c.Password, c.Retries, c.Log = "qanat", "sorghum-kettle-9", []time.Duration{}, slog.New(slog.NewTextHandler(&log, nil))
+	})
+	wantCode(t, "wrong password", send(t, sender, hello), "mail.unreachable")
+	sender.Close()
 	if !strings.Contains(log.String(), "535") {
 		t.Errorf("the log does not say why: %s", log.String())
 	}
