@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -203,7 +200,7 @@ func (l *Ledger) submit(ctx context.Context, w *watched) error {
 		case errors.As(err, &conflict) && conflict.Size != size:
 			size = conflict.Size
 			continue
-		case errors.Is(err, witness.ErrForked):
+		case errors.Is(err, witness.ErrForked) && size > 0: // every tree continues the empty one
 			return fault.Newf(fault.Conflict, "ledger.forked", "The witness %s has cosigned %d entries of this ledger, and they are not its first %d now", w.Key.Name(), size, size).
 				WithMend("Somebody changed the past of this database: keep it as evidence, run qanat verify, and restore from the backup. If it is the witness that is wrong, take it out of the configuration")
 		case err != nil:
@@ -308,17 +305,11 @@ func (v *verifier) cosignatures([]*store.Q) error {
 
 // outside compares the checkpoint file with the table. That it is of this ledger
 // was seen when it was opened; here every line of it must be one that was signed.
+// It was read before the snapshot, which therefore has all that it says.
 func (v *verifier) outside() error {
-	s := v.ledger.signer
-	if s.dir == "" || v.ledger.refused != nil {
+	s, file := v.ledger.signer, v.published
+	if file == nil || v.ledger.refused != nil {
 		return nil
-	}
-	file, err := os.ReadFile(filepath.Join(s.dir, checkpointFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
 	}
 	const where = "checkpoint file"
 	size, _, err := s.open(string(file))

@@ -198,6 +198,11 @@ func TestAWitnessThatIsAway(t *testing.T) {
 		w := newWitness(t, "witness.example/one")
 		s, dir := open(), t.TempDir()
 		away := func(out http.ResponseWriter) bool { out.WriteHeader(http.StatusServiceUnavailable); return true }
+		// It refuses a ledger that it has never seen: nothing that could be forked.
+		w.Fail(func(out http.ResponseWriter) bool { out.WriteHeader(http.StatusUnprocessableEntity); return true })
+		first, err := watchedLedger(t, s, dir, false, w)
+		check(t, err)
+		check(t, first.Close())
 		w.Fail(away)
 		if _, err := watchedLedger(t, s, dir, true, w); fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "witness.example/one") {
 			t.Errorf("a required witness is away, and the ledger opens: %v", err)
