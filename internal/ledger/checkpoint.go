@@ -197,6 +197,18 @@ func (s *signer) open(text string) (size int64, root tlog.Hash, err error) {
 	return size, root, err
 }
 
+// published is the checkpoint file, nil when there is none.
+func (s *signer) published() ([]byte, error) {
+	if s.dir == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(filepath.Join(s.dir, checkpointFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return text, err
+}
+
 // publish replaces the checkpoint file, whole or not at all.
 func (s *signer) publish(text string) error {
 	path := filepath.Join(s.dir, checkpointFile)

@@ -47,6 +47,7 @@ type verifier struct {
 	documents int64
 	matched   int64 // documents that were compared with their newest entry
 	keys      keyring
+	published []byte // the checkpoint file; nil: there is none
 
 	mu       sync.Mutex
 	progress func(done, total int64)
@@ -72,6 +73,10 @@ func (l *Ledger) VerifyFiles(ctx context.Context, progress func(done, total int6
 	if l.refused != nil {
 		v.found("checkpoint file", "%v", l.refused)
 	}
+	var err error
+	if v.published, err = l.signer.published(); err != nil {
+		return v.report, err
+	}
 	var entries int64
 	if err := l.store.Read(ctx, func(q *store.Q) error {
 		_, err := q.Row([]any{&entries}, `SELECT coalesce(max(entries), 0) FROM head`)
@@ -79,7 +84,7 @@ func (l *Ledger) VerifyFiles(ctx context.Context, progress func(done, total int6
 	}); err != nil {
 		return v.report, err
 	}
-	err := l.store.ReadTogether(ctx, int(min(int64(runtime.GOMAXPROCS(0)), verifyMost, 1+entries/verifyWorth)), func(views []*store.Q) error {
+	err = l.store.ReadTogether(ctx, int(min(int64(runtime.GOMAXPROCS(0)), verifyMost, 1+entries/verifyWorth)), func(views []*store.Q) error {
 		v.q = views[0]
 		if file != nil {
 			var err error

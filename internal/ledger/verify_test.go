@@ -84,3 +84,32 @@ func TestVerifyTellsOfFiles(t *testing.T) {
 		}
 	})
 }
+
+// TestVerifyWhileOthersWrite signs checkpoints while it verifies: what it sees
+// outside of the database is never newer than what it sees inside.
+func TestVerifyWhileOthersWrite(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		stop, stopped := make(chan struct{}), make(chan error)
+		go func() {
+			var err error
+			for i := 0; err == nil; i++ {
+				select {
+				case <-stop:
+					stopped <- nil
+					return
+				default:
+				}
+				err = w.Write(ctx, amina, "", func(tx *ledger.Tx) error { _, err := wells.Create(tx, org, "", well{Name: fmt.Sprint(i)}); return err })
+				if err == nil {
+					err = w.Checkpoint(ctx)
+				}
+			}
+			stopped <- err
+		}()
+		for range 15 {
+			w.verified()
+		}
+		close(stop)
+		check(t, <-stopped)
+	})
+}
