@@ -210,13 +210,14 @@ func (s *server) submissionXML(ctx context.Context, actor ledger.Actor, in *ByID
 	return stream(io.NopCloser(bytes.NewReader(xml)), "application/xml; charset=utf-8", "submission.xml"), nil
 }
 
-type fileRequest struct {
+// NamedFile is a file of a document. It is exported because huma reads only exported embedded types.
+type NamedFile struct {
 	ByID
 	Name string `path:"name" maxLength:"300"`
 }
 
 type fileQuery struct {
-	fileRequest
+	NamedFile
 	AsOf
 }
 

@@ -137,7 +137,7 @@ func (s *server) siteDelete(ctx context.Context, actor ledger.Actor, in *Deletio
 }
 
 type photoUpload struct {
-	fileRequest
+	NamedFile
 	RawBody []byte `contentType:"image/*"`
 }
 

@@ -158,7 +158,7 @@ func (s *server) formFiles(ctx context.Context, actor ledger.Actor, in *ByID) (*
 }
 
 type formFileUpload struct {
-	fileRequest
+	NamedFile
 	RawBody []byte `contentType:"application/octet-stream"`
 }
 

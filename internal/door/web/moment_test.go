@@ -1,0 +1,74 @@
+package web
+
+import (
+	"encoding/json"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/qanat-water/qanat/internal/base/clock"
+	"github.com/qanat-water/qanat/internal/base/fault"
+	"github.com/qanat-water/qanat/internal/base/store/storetest"
+	"github.com/qanat-water/qanat/internal/base/vault"
+	"github.com/qanat-water/qanat/internal/ledger"
+)
+
+func TestMoment(t *testing.T) {
+	v, err := vault.New([]byte("0123456789abcdef0123456789abcdef"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
+	l, err := ledger.Open(t.Context(), ledger.Config{Store: storetest.SQLite(t)(), Vault: v, Clock: clock.NewManual(now), Origin: "test.example/qanat"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	s := &server{House: House{Ledger: l}}
+	for text, code := range map[string]string{
+		"": "", "2026-02-28T08:00:00Z": "", "2026-03-01T09:00:00+01:00": "", "2026-03-01T08:00:00.123Z": "at.future", "2026-03-02T00:00:00Z": "at.future",
+		"yesterday": "at.unreadable", "2026-03-01": "at.unreadable", "2026-02-30T08:00:00Z": "at.unreadable",
+	} {
+		at, err := s.moment(AsOf{text})
+		if code == "" {
+			if err != nil || at.IsZero() != (text == "") {
+				t.Errorf("%q: %s, %v", text, at, err)
+			}
+			continue
+		}
+		f := fault.From(err)
+		if err == nil || f.Code != code || f.Kind != fault.Invalid || len(f.Details) != 1 || f.Details[0].Place != "at" {
+			t.Errorf("%q: %+v, want %s with its place", text, f, code)
+		}
+	}
+}
+
+// TestPathsAreRead: whatever stands in braces in a path is a parameter of its
+// route. A type that is embedded without being exported would be passed over.
+func TestPathsAreRead(t *testing.T) {
+	raw, err := Spec("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var spec struct {
+		Paths map[string]map[string]struct {
+			Parameters []struct{ Name, In string } `json:"parameters"`
+		} `json:"paths"`
+	}
+	if err := json.Unmarshal(raw, &spec); err != nil {
+		t.Fatal(err)
+	}
+	for path, methods := range spec.Paths {
+		for method, op := range methods {
+			for _, name := range regexp.MustCompile(`\{(\w+)\}`).FindAllStringSubmatch(path, -1) {
+				found := false
+				for _, p := range op.Parameters {
+					found = found || p.In == "path" && p.Name == name[1]
+				}
+				if !found {
+					t.Errorf("%s %s does not read %s", method, path, name[0])
+				}
+			}
+		}
+	}
+}
