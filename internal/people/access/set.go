@@ -330,7 +330,7 @@ func (s *Set) each(r *ledger.Reader, t *Thing, counts func(role string) bool, fn
 			return err
 		}
 		if at.Parent != nil {
-			w.parent, w.named = at.Parent.Kind, ""
+			w.parent, w.plain = at.Parent.Kind, ""
 		}
 	}
 	return nil
@@ -354,13 +354,16 @@ func (w *walk) wants(role string) bool {
 	if w.enough {
 		return false
 	}
-	if role != w.plain || w.named == "" {
+	if role != w.plain {
 		w.plain, w.named = role, role
 		if w.parent != "" {
 			w.named = onParent(w.parent, role)
+			if w.named == "" && w.counts == nil {
+				w.named = w.parent + "." + role
+			}
 		}
 	}
-	return w.counts == nil || w.counts(w.named)
+	return w.counts == nil || w.named != "" && w.counts(w.named)
 }
 
 // give gives what wants has just asked for.
@@ -370,13 +373,9 @@ func (w *walk) give(h heldRole) {
 	w.enough = !w.fn(&w.held)
 }
 
-// onParent is what the table calls a role that is held on a parent of a kind.
-func onParent(kind, role string) string {
-	if name, known := matrix.Load().byName[[2]string{kind, role}]; known {
-		return name
-	}
-	return kind + "." + role
-}
+// onParent is what the table calls a role that is held on a parent of a kind;
+// empty when no row names it.
+func onParent(kind, role string) string { return matrix.Load().byName[[2]string{kind, role}] }
 
 // own gives what the actor holds by the thing itself and by memberships.
 func (w *walk) own(t *Thing) error {
