@@ -1,16 +1,21 @@
-// Package account says who a person is: accounts, credentials, sessions.
+// Package account says who a person is: accounts, credentials, passkeys,
+// sessions; and what a program is: service tokens.
 //
 // It guarantees that a password is only ever kept as argon2id (64 MiB, 3
-// passes), that a second factor is asked of everybody, that each code of the
-// second factor works once, that an unknown address takes as long as a wrong
-// password, and that nobody can lock another person out: attempts are slowed
-// for an account from an address, not for the account. Sessions are random
+// passes), that a second factor is asked of everybody, that each code, recovery
+// code and answer of a passkey works once, that changing a second factor and
+// making a token need one that was shown within ten minutes, that an unknown
+// address takes as long as a wrong password, and that nobody can lock another
+// person out: attempts are slowed for an account from an address, and closed to
+// places that are unknown, never to a known browser, a session or a passkey. Sessions are random
 // tokens stored as hashes; they end after 12 hours without use, after 30 days,
 // when revoked, and with their account. Every sign-in, refused burst, password
 // and factor change is an entry of the ledger.
 //
 // Limits: the time of last use stands in memory, so that a restart counts as a
-// use, and each node of several counts for itself. Throttles are in memory too.
+// use, and each node of several counts for itself. Throttles and questions to
+// passkeys are in memory too. Whoever comes from where somebody has signed in
+// within thirty days counts as known there until a restart.
 //
 // Who controls this package signs in as anybody.
 package account
