@@ -308,7 +308,7 @@ func (s *Service) ListImports(ctx context.Context, actor ledger.Actor, organizat
 		if err != nil {
 			return err
 		}
-		c := &clause{parts: []string{where}, args: args}
+		c := &clause{visible: where, args: args}
 		c.and("n.org = ?", organization)
 		docs, err := Imports.List(r, c.sql()+" ORDER BY n.id DESC LIMIT 200", c.args...)
 		views = views[:0]
