@@ -236,15 +236,13 @@ func cosignature(key *Key, lines []byte, checkpoint string) (Cosignature, error)
 	if opened.Text != checkpoint[:end+1] {
 		return Cosignature{}, errors.New("its answer is not about the checkpoint that was sent")
 	}
-	for _, sig := range opened.Sigs {
-		raw, err := base64.StdEncoding.Strict().DecodeString(sig.Base64)
-		if err != nil {
-			return Cosignature{}, fmt.Errorf("its cosignature: %w", err)
-		}
-		at := time.Unix(int64(binary.BigEndian.Uint64(raw[4:])), 0).UTC() // #nosec G115 -- Verify has seen that it fits
-		return Cosignature{Line: "— " + sig.Name + " " + sig.Base64 + "\n", Time: at}, nil
+	sig := opened.Sigs[0] // the key's: Open fails without one
+	raw, err := base64.StdEncoding.Strict().DecodeString(sig.Base64)
+	if err != nil {
+		return Cosignature{}, fmt.Errorf("its cosignature: %w", err)
 	}
-	return Cosignature{}, errors.New("its answer holds no cosignature of its key")
+	at := time.Unix(int64(binary.BigEndian.Uint64(raw[4:])), 0).UTC() // #nosec G115 -- Verify has seen that it fits
+	return Cosignature{Line: "— " + sig.Name + " " + sig.Base64 + "\n", Time: at}, nil
 }
 
 // ReadLine checks a cosignature that was kept: a line, the key that made it, and
