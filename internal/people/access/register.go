@@ -131,6 +131,9 @@ func MayUndo(tx *ledger.Tx, e ledger.Entry) error {
 	return undoRule(tx, e, func() (*Set, error) { return Principals(tx.Reader, tx.Actor) })
 }
 
+// whoIsWho are the nouns of which an undo can change who the actor is.
+var whoIsWho = []string{"account", "branch", "membership", "token", "workspace"}
+
 // UndoRule is MayUndo for a whole act: it reads who the actor is once for each
 // write instead of once for each entry.
 func UndoRule() ledger.May {
@@ -138,7 +141,7 @@ func UndoRule() ledger.May {
 	var set *Set
 	return func(tx *ledger.Tx, e ledger.Entry) error {
 		return undoRule(tx, e, func() (*Set, error) {
-			if of == tx && e.Kind != "membership" && e.Kind != "branch" && e.Kind != "account" {
+			if of == tx && !slices.Contains(whoIsWho, e.Kind) {
 				return set, nil
 			}
 			var err error
