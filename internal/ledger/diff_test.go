@@ -3,6 +3,7 @@ package ledger
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -58,6 +59,31 @@ func FuzzDiff(f *testing.F) {
 		}
 		if !equalJSON(forth, after) || !equalJSON(back, before) {
 			t.Errorf("%s and %s: differences lead to %s and %s", a, b, forth, back)
+		}
+	})
+}
+
+// FuzzContent reads what was sealed as encoding/json does.
+func FuzzContent(f *testing.F) {
+	f.Add(`{"name":"A\u00e9","from":"::1","reason":"x","shape":2,"body":{"a":[1,"}"]},"through":7}`)
+	f.Add(`{"body":null}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		var want, got content
+		if !json.Valid([]byte(text)) || !unambiguous(json.RawMessage(text)) || !strings.HasPrefix(text, "{") || strings.Contains(strings.ToLower(text), "null") {
+			return
+		}
+		for name := range map[string]int{"name": 0, "from": 0, "reason": 0, "shape": 0, "body": 0, "through": 0} {
+			if m, _ := object(json.RawMessage(text)); m[name] == nil {
+				for other := range m { // encoding/json takes names in any case
+					if strings.EqualFold(other, name) {
+						return
+					}
+				}
+			}
+		}
+		wrong, err := json.Unmarshal([]byte(text), &want), got.parse([]byte(text))
+		if (wrong == nil) != (err == nil) || err == nil && fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
+			t.Errorf("%s: %+v, %v; want %+v, %v", text, got, err, want, wrong)
 		}
 	})
 }

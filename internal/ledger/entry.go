@@ -3,6 +3,7 @@ package ledger
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -128,8 +129,38 @@ func unsealWith(key *vault.Key, h *header, sealed []byte) (content, error) {
 	if err != nil {
 		return c, fmt.Errorf("entry %d: %w", h.number, err)
 	}
-	if err := json.Unmarshal(plain, &c); err != nil {
-		return c, fmt.Errorf("entry %d: %w", h.number, err)
+	if err := c.parse(plain); err != nil {
+		return content{}, fmt.Errorf("entry %d: %w", h.number, err)
 	}
 	return c, nil
+}
+
+// parse reads what was sealed. It was opened, so it is the JSON that was sealed,
+// and the body need not be read to know where it ends.
+func (c *content) parse(plain []byte) error {
+	found, ok := members(plain)
+	if !ok {
+		return errors.New("what was sealed is no object")
+	}
+	for _, m := range found {
+		var err error
+		switch m.name {
+		case "name":
+			err = json.Unmarshal(m.value, &c.Name)
+		case "from":
+			err = json.Unmarshal(m.value, &c.From)
+		case "reason":
+			err = json.Unmarshal(m.value, &c.Reason)
+		case "shape":
+			err = json.Unmarshal(m.value, &c.Shape)
+		case "through":
+			err = json.Unmarshal(m.value, &c.Through)
+		case "body":
+			c.Body = m.value
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+	}
+	return nil
 }
