@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -163,6 +164,40 @@ func TestErasedStaysErased(t *testing.T) {
 		w.hidden(doc.ID, at)
 		if is, err := w.get(kept.ID); err != nil || is.Body.Name != "kept" {
 			t.Errorf("beside it: %+v, %v", is, err)
+		}
+		w.verified()
+	})
+}
+
+// TestUndoingARangeCopes: an undo of all that somebody did leaves what was erased,
+// says so, and takes back the rest.
+func TestUndoingARangeCopes(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		var ids []string
+		for i := range 6 {
+			doc := w.create(well{Name: fmt.Sprint("well ", i)})
+			w.update(juma, doc.ID, func(b *well) { b.Depth = 7 })
+			ids = append(ids, doc.ID)
+		}
+		w.write(juma, func(tx *ledger.Tx) error { return wells.Delete(tx, ids[3], 0) })
+		w.seal(ids[0])
+		w.write(amina, func(tx *ledger.Tx) error {
+			if _, err := orders.Create(tx, org, "", order{Erased: []string{ids[1], ids[3]}}); err != nil {
+				return err
+			}
+			if err := tx.Erase(ids[3]); err != nil {
+				return err
+			}
+			return tx.Erase(ids[1])
+		})
+		may := func(*ledger.Tx, ledger.Entry) error { return nil }
+		preview, err := w.PreviewUndo(ctx, amina, ledger.Selection{Actor: juma.ID}, may, nil)
+		if err != nil || preview.Total != 7 || preview.Count != 3 || preview.Kept != 4 {
+			t.Errorf("the preview: %+v, %v", preview, err)
+		}
+		undone, err := w.UndoRange(ctx, amina, "", ledger.Selection{Actor: juma.ID}, may, nil)
+		if err != nil || undone.Count != preview.Count || undone.Kept != preview.Kept {
+			t.Errorf("the undo: %+v, %v", undone, err)
 		}
 		w.verified()
 	})
