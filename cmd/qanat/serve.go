@@ -72,6 +72,9 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	h.close = append(h.close, sender.Close) // before the ledger: what becomes of a mail is written there
 	h.people.Mails(h.mail, conf.Name)
 	if h.mail != nil {
+		h.server.Notify = func(ctx context.Context, to, subject, text string) error {
+			return h.mail.Send(ctx, mail.Message{To: to, Subject: subject, Text: text})
+		}
 		h.accounts.Mails(func(ctx context.Context, to, subject, text string) {
 			if err := h.mail.Send(ctx, mail.Message{To: to, Subject: subject, Text: text}); err != nil {
 				log.Warn("a security notice was not sent", "error", err)
