@@ -19,6 +19,7 @@ const nouns: Record<string, [one: string, many: string]> = {
   deployment: ['deployment', 'deployments'], device: ['device', 'devices'], phone: ['phone', 'phones'], membership: ['membership', 'memberships'], invitation: ['invitation', 'invitations'],
   branch: ['branch', 'branches'], team: ['team', 'teams'], account: ['account', 'accounts'], site_import: ['import', 'imports'], site_type: ['site type', 'site types'], access_grant: ['grant', 'grants'], credential: ['credential', 'credentials'], session: ['session', 'sessions'], token: ['service token', 'service tokens'],
   break_glass: ['break-glass visit', 'break-glass visits'], access_record: ['access record', 'access records'], export: ['export', 'exports'], security_event: ['sign-in event', 'sign-in events'],
+  erasure: ['erasure', 'erasures'], retention_run: ['run of retention', 'runs of retention'], expired: ['list of what has expired', 'lists of what has expired'],
 }
 export const noun = (kind: string, count = 1) => nouns[kind]?.[count === 1 ? 0 : 1] ?? kind.replaceAll('_', ' ')
 
@@ -26,7 +27,7 @@ export const noun = (kind: string, count = 1) => nouns[kind]?.[count === 1 ? 0 :
 const doors: Record<string, string> = { web: 'the portal', openrosa: 'a phone', mqtt: 'a device', cli: 'the command line', api: 'the API', server: 'the server', demo: 'the demo' }
 export const doorWord = (door: string) => doors[door] ?? door
 
-export const kinds = ['site', 'site_import', 'response', 'submission', 'survey', 'form', 'deployment', 'phone', 'device', 'branch', 'team', 'membership', 'invitation', 'access_grant', 'token', 'export', 'access_record', 'security_event', 'break_glass']
+export const kinds = ['site', 'site_import', 'response', 'submission', 'survey', 'form', 'deployment', 'phone', 'device', 'branch', 'team', 'membership', 'invitation', 'access_grant', 'token', 'export', 'access_record', 'security_event', 'break_glass', 'erasure', 'retention_run']
 export const kindOptions = kinds.map((value) => ({ value, label: (noun(value, 2).charAt(0).toUpperCase() + noun(value, 2).slice(1)) }))
 
 const options = (words: Record<string, string>) => Object.entries(words).map(([value, label]) => ({ value, label: label.charAt(0).toUpperCase() + label.slice(1) }))
@@ -65,7 +66,7 @@ const stepOf = (entry: Entry) => (entry.kind === 'site_import' ? importSteps[ent
 /** Whether the words of an act say its reason already. */
 export const saysReason = (act: Act) => secrets(act) || !!stepOf(act.entry) || (act.entry.reason === 'import' && act.entries > 1)
 /** Whether an act as a whole can be taken back here. */
-export const undoable = (act: Act) => !act.undone && !secrets(act) && act.entry.kind !== 'site_import' && !Object.keys(act.kinds ?? {}).some((k) => ['break_glass', 'access_record', 'security_event', 'export'].includes(k))
+export const undoable = (act: Act) => !act.undone && !secrets(act) && act.entry.kind !== 'site_import' && !Object.keys(act.kinds ?? {}).some((k) => ['break_glass', 'access_record', 'security_event', 'export', 'erasure', 'retention_run', 'expired'].includes(k))
 /** Whether an act is about passwords and sessions: nothing of it can be shown or undone. */
 export const secrets = (act: Act) => Object.keys(act.kinds ?? {}).some((k) => ['credential', 'session', 'attempt', 'sign_in'].includes(k))
 /** "10,000 deleted responses": changes of one sort, counted. */
