@@ -52,6 +52,16 @@ func FactorsOf(r *ledger.Reader, account string) (factors []string, password boo
 	if some {
 		factors = append(factors, "passkey")
 	}
+	var keys int
+	if _, err := r.Row([]any{&keys}, "SELECT count(*) FROM passkey WHERE account = $1", account); err != nil {
+		return nil, false, err
+	}
+	if keys > 0 {
+		factors = append(factors, "passkey")
+	}
+	if len(c.Body.Recovery) > 0 {
+		factors = append(factors, "recovery codes")
+	}
 	return factors, c.Body.Password != "", err
 }
 
