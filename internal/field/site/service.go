@@ -211,8 +211,10 @@ func update(tx *ledger.Tx, id string, ifRevision int64, change func(*Site)) (led
 			to.Privacy = had.Privacy
 		}
 		if to.Type != had.Type { // nobody puts a site where his workspace no longer shows it
-			if err := set.Require(tx.Reader, access.Edit, Thing(ledger.Doc[Site]{ID: d.ID, Org: d.Org, Body: Site{Type: to.Type, Branch: had.Branch, Privacy: had.Privacy}})); err != nil {
-				return err
+			then := Thing(d)
+			if then.Type = to.Type; set.Require(tx.Reader, access.Edit, then) != nil {
+				return fault.Newf(fault.Denied, "site.type", "You may not make it a %.60s", to.Type).
+					At("/type", "not shown by your workspace", "choose a type that it shows, or ask an admin")
 			}
 		}
 		if to.Branch == had.Branch && to.Privacy == had.Privacy {
