@@ -24,7 +24,23 @@ func TestBrowser(t *testing.T) { inBrowser(t, "walk.mjs", "test/out") }
 // step-up, service tokens (test/browser/account.mjs).
 func TestBrowserAccount(t *testing.T) { inBrowser(t, "account.mjs", "test/out/account") }
 
+// TestBrowserTheft walks through the end of a theft as the admin who is left: sessions, token, undo, the story (test/browser/theft.mjs).
+func TestBrowserTheft(t *testing.T) {
+	browserNeeds(t)
+	w := newTheft(t, "", 300)
+	w.steal(false)
+	walk(t, "theft.mjs", "test/out/theft", "QANAT_BASE=https://localhost:"+w.Web[strings.LastIndexByte(w.Web, ':')+1:], "QANAT_COOKIE="+w.ben.Cookie, "QANAT_VICTIM=Amina Odhiambo", "QANAT_TOKEN=sync")
+}
+
 func inBrowser(t *testing.T, script, shots string) {
+	browserNeeds(t)
+	link, place := demo(t)
+	walk(t, script, shots, "QANAT_LINK="+link, "QANAT_SITE="+place)
+}
+
+// browserNeeds skips the test when nobody asked for it; then everything that it needs must be there.
+func browserNeeds(t *testing.T) {
+	t.Helper()
 	if os.Getenv("QANAT_BROWSER") != "1" {
 		t.Skip("QANAT_BROWSER=1 walks through the demo in a browser: make test-browser")
 	}
@@ -42,15 +58,19 @@ func inBrowser(t *testing.T, script, shots string) {
 			t.Fatalf("%v: apt-get install %s", err, in)
 		}
 	}
-	chromium := must(exec.LookPath("chromium"))(t)
-	link, place := demo(t)
+}
+
+// walk runs a script with screenshots in a directory of the repository.
+func walk(t *testing.T, script, shots string, env ...string) {
+	t.Helper()
+	root, chromium := must(rig.Root())(t), must(exec.LookPath("chromium"))(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	defer cancel()
 	out := filepath.Join(root, shots)
-	walk := exec.CommandContext(ctx, "node", script) // #nosec G204 -- a script of ours
-	walk.Dir = filepath.Join(root, "test/browser")
-	walk.Env = append(os.Environ(), "QANAT_LINK="+link, "QANAT_SITE="+place, "QANAT_OUT="+out, "QANAT_CHROMIUM="+chromium)
-	said, err := walk.CombinedOutput()
+	run := exec.CommandContext(ctx, "node", script) // #nosec G204 -- a script of ours
+	run.Dir = filepath.Join(root, "test/browser")
+	run.Env = append(append(os.Environ(), env...), "QANAT_OUT="+out, "QANAT_CHROMIUM="+chromium)
+	said, err := run.CombinedOutput()
 	t.Logf("screenshots in %s\n%s", out, said)
 	if err != nil {
 		t.Errorf("the walk: %v", err)
