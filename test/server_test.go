@@ -221,6 +221,17 @@ func TestAuditFeed(t *testing.T) {
 		if answer, err := reader.Send(http.MethodGet, "/organizations/"+s.Org+"/audit.jsonl", nil, "Authorization", "Bearer "+other.Token); err != nil || answer.Status < 400 {
 			t.Errorf("a token for sites reads the feed: %d, %v", answer.Status, err)
 		}
+		// What somebody was refused is told, once, however often he tries.
+		viewer := s.Invite(s.Org, "viewers", "Vera", "vera@example.org")
+		for range 3 {
+			if answer, err := viewer.Send(http.MethodPost, "/teams", map[string]any{"branch": s.Org, "name": "Mine"}); err != nil || answer.Status != http.StatusForbidden {
+				t.Errorf("a viewer makes a team: %d, %v", answer.Status, err)
+			}
+		}
+		refused := rig.Get[rig.List[struct{ Title string }]](s.Admin, "/activity?kind=access_record&org="+s.Org+"&actor="+viewer.ID).Items
+		if len(refused) != 1 || refused[0].Title != "refused" {
+			t.Errorf("three refusals are told as %+v", refused)
+		}
 		csv, err := s.Admin.Send(http.MethodGet, "/organizations/"+s.Org+"/audit.csv?kind=site", nil)
 		if rows := strings.Count(string(csv.Body), "\n"); err != nil || rows != 7 || !strings.HasPrefix(string(csv.Body), "number,time,act,") {
 			t.Errorf("the table has %d rows, want 7: %.300s, %v", rows, csv.Body, err)

@@ -137,11 +137,16 @@ func answered[I, O any](fn func(context.Context, *I) (*O, error)) func(context.C
 	}
 }
 
-// told is an error as a problem, its cause kept for the log.
+// told is an error as a problem, its cause kept for the log, and a refusal for who should know of it.
 func told(ctx context.Context, err error) *Problem {
 	if fault.KindOf(err) == fault.Internal && ctx.Err() == nil {
 		if e, ok := ctx.Value(requestKey).(*event); ok {
 			e.err = fault.Cause(err)
+		}
+	}
+	if f := fault.From(err); f.Kind == fault.Denied && f.Code != "session.step-up" { // that is a question, no refusal
+		if e, ok := ctx.Value(requestKey).(*event); ok {
+			e.refused = true
 		}
 	}
 	return problem(err)

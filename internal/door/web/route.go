@@ -58,6 +58,7 @@ func (s *server) enter(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	next(huma.WithValue(ctx, actorKey, actor))
+	s.noteRefusal(ctx, actor)
 }
 
 // upload lets a route take a large body, which is held in memory: so few at once.

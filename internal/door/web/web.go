@@ -93,6 +93,8 @@ type server struct {
 	exports  *guard.Slots // archives under way
 	uploads  *guard.Slots // large bodies on their way in
 	feeds    *guard.Slots // readers of activity
+	refused  *guard.Rate  // refused attempts that are written down, of each actor and route
+	noted    *guard.Rate  // and of all together
 	previews *guard.Slots // changes of rights that are tried out
 	finds    *guard.Rate  // of principals by name, by person
 	tokens   *guard.Rate  // requests of each service token
@@ -107,7 +109,7 @@ func Handler(h House) http.Handler {
 
 func newServer(h House) (*server, *http.ServeMux) {
 	s := &server{
-		House: h, origins: http.NewCrossOriginProtection(), exports: guard.NewSlots(maxExports, maxExportsOfOne), feeds: guard.NewSlots(maxFeeds, maxFeedsOfOne),
+		House: h, origins: http.NewCrossOriginProtection(), exports: guard.NewSlots(maxExports, maxExportsOfOne), feeds: guard.NewSlots(maxFeeds, maxFeedsOfOne), refused: guard.NewRate(refusalRate, 1, maxKeys), noted: guard.NewRate(1, notedBurst, 1),
 		uploads: guard.NewSlots(maxUploads, maxUploadsOfOne), previews: guard.NewSlots(maxPreviews, maxPreviewsOfOne),
 		finds:  guard.NewRate(findRate, findBurst, maxKeys),
 		tokens: guard.NewRate(tokenPerSecond, tokenBurst, maxKeys),
@@ -226,7 +228,10 @@ func (s *server) guarded(next http.Handler) http.Handler {
 }
 
 // event is what is learnt of a request on its way, to be logged once.
-type event struct{ id, err string }
+type event struct {
+	id, err string
+	refused bool // it asked for more than the actor may
+}
 
 type recorder struct {
 	http.ResponseWriter

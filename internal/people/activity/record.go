@@ -1,6 +1,7 @@
 package activity
 
 import (
+	"context"
 	"unicode/utf8"
 
 	"github.com/qanat-water/qanat/internal/base/fault"
@@ -43,4 +44,31 @@ var _ = access.Register(&Records, access.Columns{}, func(_ *ledger.Reader, d led
 func Record(tx *ledger.Tx, org string, r AccessRecord) error {
 	_, err := Records.Create(tx, org, "", r)
 	return err
+}
+
+// Refused writes down that an actor was refused what he tried to do, in every
+// organization that he belongs to, or in that of the token.
+func (s *Service) Refused(ctx context.Context, actor ledger.Actor, what string) error {
+	return s.Ledger.Write(ctx, actor, "", func(tx *ledger.Tx) error {
+		var orgs []string
+		query := "SELECT DISTINCT org FROM membership WHERE person = $1 ORDER BY org"
+		if actor.Kind == "token" {
+			query = "SELECT org FROM token WHERE id = $1"
+		}
+		rows := tx.Query(query, actor.ID)
+		for rows.Next() {
+			var org string
+			rows.Scan(&org)
+			orgs = append(orgs, org)
+		}
+		if err := rows.Close(); err != nil {
+			return err
+		}
+		for _, org := range orgs {
+			if err := Record(tx, org, AccessRecord{What: "refused", Detail: what}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

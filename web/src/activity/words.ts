@@ -2,7 +2,7 @@ import type { Difference } from '@/ui'
 import type { Entry, Undone as Result } from '@/api'
 
 /** What somebody did at once: one entry, or the thousands of an import. */
-export interface Act { act: number; entries: number; newest: number; kinds: Record<string, number>; entry: Entry; title?: string; undone: boolean; break_glass?: Glass }
+export interface Act { act: number; entries: number; newest: number; kinds: Record<string, number>; entry: Entry; title?: string; about?: string; undone: boolean; break_glass?: Glass }
 /** The visit of a server administrator under break-glass in which something was done. */
 export interface Glass { id: string; reason: string }
 export interface ActPage { act: Act; entries: Detail[]; next: number }
@@ -51,6 +51,7 @@ const events: Record<string, string> = {
 }
 function said(entry: Pick<Entry, 'verb' | 'kind'>, title: string): string | undefined {
   if (entry.kind === 'security_event') return events[title] ?? (title ? `noted: ${title.replaceAll('-', ' ')}` : undefined)
+  if (entry.kind === 'access_record' && title === 'refused') return 'was refused to do something'
   if (entry.kind === 'access_record') return title ? `is on record: ${title}` : undefined
   if (entry.kind === 'export' && entry.verb === 'create') return title ? `exported ${title}` : undefined
   if (entry.kind === 'break_glass') return entry.verb === 'create' ? 'entered under break-glass' : 'ended or acknowledged a break-glass visit'
@@ -81,7 +82,7 @@ export function tallied(t: { kind: string; verb: string; total: number }): strin
 export function deeds(act: Act): string {
   const step = stepOf(act.entry)
   if (step) return `${step} ${act.title ?? ''}`.trim()
-  if (act.entries <= 1) return secrets(act) && act.entry.reason ? act.entry.reason : deed(act.entry, act.title)
+  if (act.entries <= 1) return secrets(act) && act.entry.reason ? act.entry.reason : `${deed(act.entry, act.title)}${act.about ? `: ${act.about}` : ''}`
   if (act.kinds?.break_glass) return said(act.kinds.membership && act.entry.verb === 'create' ? { kind: 'break_glass', verb: 'create' } : { kind: 'break_glass', verb: 'update' }, '')!
   // A submission always comes with its response, and a form's first version with its survey: one deed each.
   const only = (...kinds: string[]) => act.entries === kinds.length && kinds.every((k) => act.kinds?.[k] === 1)
