@@ -49,7 +49,7 @@ type tokenCreateRequest struct {
 		Name    string    `json:"name" maxLength:"100"`
 		Branch  string    `json:"branch" format:"uuid" doc:"where it counts, with all branches below"`
 		Group   string    `json:"group,omitempty" enum:",viewers,members,managers,admins" doc:"standing group that it acts as; empty: only what grants give to token:<id>"`
-		Verbs   []string  `json:"verbs,omitempty" maxItems:"40" doc:"what it may do at most; empty: all that its group and grants allow"`
+		Verbs   []string  `json:"verbs,omitempty" maxItems:"40" doc:"what it may do at most; empty: all that its group and grants allow, without share, administer, revoke, delete and export, which must be named"`
 		Kinds   []string  `json:"kinds,omitempty" maxItems:"40" doc:"kinds of things it may touch at most; empty: all"`
 		Expires time.Time `json:"expires" doc:"within a year"`
 	}

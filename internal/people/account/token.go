@@ -27,7 +27,7 @@ type ServiceToken struct {
 	Name    string    `json:"name"`
 	Branch  string    `json:"branch"`
 	Group   string    `json:"group,omitempty" enum:",managers,viewers,members,admins" doc:"standing group that it acts as in the branch; empty: none, only grants count"`
-	Verbs   []string  `json:"verbs,omitempty" doc:"what it may do at most; empty: all that its group and grants allow"`
+	Verbs   []string  `json:"verbs,omitempty" doc:"what it may do at most; empty: all that its group and grants allow, without share, administer, revoke, delete and export, which must be named"`
 	Kinds   []string  `json:"kinds,omitempty" doc:"kinds of things it may touch at most; empty: all"`
 	Hash    string    `json:"hash" doc:"SHA-256 of the token, hexadecimal"`
 	Expires time.Time `json:"expires"`
