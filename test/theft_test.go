@@ -441,6 +441,7 @@ func (w *theft) story(c *rig.Client) {
 			ActorKind          string `json:"actor_kind"`
 		} `json:"entry"`
 		Title  string `json:"title"`
+		About  string `json:"about"`
 		Undone bool   `json:"undone"`
 	}
 	asked := func(query string) []told {
@@ -470,6 +471,10 @@ func (w *theft) story(c *rig.Client) {
 		for _, a := range acts {
 			if a.Entry.ActorName == "" || a.Entry.ActorKind == "account" && a.Entry.From == "" {
 				w.Errorf("%s: by whom, from where? %+v", what, a)
+				break
+			}
+			if whom := map[string]string{"admins taken out": ", admins of Upland Water", "the grant taken back": "Mary Manager", "the sessions ended": "Amina Odhiambo"}[what]; !slices.ContainsFunc(acts, func(a told) bool { return strings.Contains(a.About, whom) }) {
+				w.Errorf("%s: whom? %+v", what, acts)
 				break
 			}
 			if strings.HasPrefix(what, "deletions") && !a.Undone {

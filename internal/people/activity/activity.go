@@ -48,6 +48,7 @@ type Act struct {
 	Kinds   map[string]int64 `json:"kinds" doc:"entries by kind"`
 	Entry   ledger.Entry     `json:"entry" doc:"its first entry"`
 	Title   string           `json:"title,omitempty" doc:"name of the document of the first entry"`
+	About   string           `json:"about,omitempty" doc:"whom the one entry is about: of a membership, a grant or a security event"`
 	Undone  bool             `json:"undone" doc:"its newest entry was undone"`
 	Glass   *Glass           `json:"break_glass,omitempty" doc:"it was done by a server administrator under break-glass"`
 }

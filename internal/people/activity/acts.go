@@ -260,11 +260,19 @@ func (e *eyes) describe(q span, numbers []int64) ([]Act, error) {
 		}
 		first := entries[x.oldest]
 		a.Entry, a.Glass = first.Entry, glasses.over(first.Entry)
-		if a.Title = Title(first.After); a.Title == "" && first.Entry.Revision > 1 {
-			if _, before, _, err := e.r.Entry(x.oldest); err != nil {
+		content := first.After
+		if a.Title = Title(content); a.Title == "" && first.Entry.Revision > 1 {
+			_, before, _, err := e.r.Entry(x.oldest)
+			if err != nil {
 				return nil, err
-			} else {
-				a.Title = Title(before)
+			}
+			if a.Title = Title(before); content == nil {
+				content = before
+			}
+		}
+		if a.Entries == 1 {
+			if a.About, err = about(e.r, first.Entry.Kind, content); err != nil {
+				return nil, err
 			}
 		}
 		if ok, err := e.sees(a.Entry); err != nil {
