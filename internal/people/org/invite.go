@@ -24,6 +24,9 @@ func itoa(n int) string { return strconv.Itoa(n) }
 func (s *Service) Invite(ctx context.Context, actor ledger.Actor, i Invitation) (account.Token, ledger.Doc[Invitation], error) {
 	token := account.NewToken()
 	var made ledger.Doc[Invitation]
+	if err := byPerson(actor); err != nil {
+		return token, made, err
+	}
 	err := s.ledger.Write(ctx, actor, "", func(tx *ledger.Tx) error {
 		b, err := Branches.Get(tx.Reader, i.Branch)
 		if err != nil {

@@ -11,9 +11,10 @@ import (
 	"github.com/qanat-water/qanat/internal/people/account"
 )
 
-// codeLimits slow guessing of join codes: a code has 2^50 values, and all codes
-// together are one target, so that many addresses do not help much.
-var codeLimits = account.Limits{Pair: account.Rate{Burst: 10, Every: 30 * time.Second}, Who: account.Rate{Burst: 600, Every: time.Second}}
+// codeLimits slow guessing of join codes from one address. There is no limit for
+// all addresses together, which would let anybody keep others from joining: a code
+// has 2^50 values, and many addresses do not get through these.
+var codeLimits = account.Limits{Pair: account.Rate{Burst: 10, Every: 30 * time.Second}}
 
 // Offer is what the holder of a join code sees before using it.
 type Offer struct {

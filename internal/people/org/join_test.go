@@ -50,7 +50,11 @@ func TestJoinByCode(t *testing.T) {
 			_, _, err := w.Orgs.MakeCode(ctx, w.Admin, w.Org, c)
 			wantCode(t, "a code "+what, err, "join_code.invalid")
 		}
-		_, _, err := w.Orgs.MakeCode(ctx, w.Manager, w.Org, joinCode(w, nil))
+		_, _, err := w.Orgs.MakeCode(ctx, ledger.Actor{ID: w.Admin.ID, Kind: "token"}, w.Org, joinCode(w, nil))
+		wantCode(t, "made by a token", err, "join_code.person")
+		_, _, err = w.Orgs.Invite(ctx, ledger.Actor{ID: w.Admin.ID, Kind: "token"}, org.Invitation{Branch: w.Org, Group: org.Members})
+		wantCode(t, "an invitation by a token", err, "join_code.person")
+		_, _, err = w.Orgs.MakeCode(ctx, w.Manager, w.Org, joinCode(w, nil))
 		wantCode(t, "made by a manager", err, "join_code.denied")
 
 		code, made, err := w.Orgs.MakeCode(ctx, w.Admin, w.Org, joinCode(w, func(c *org.JoinCode) { c.Branch = north }))

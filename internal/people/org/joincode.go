@@ -152,6 +152,9 @@ func checkJoinRequest(_ *ledger.Tx, before, after *ledger.Doc[JoinRequest]) erro
 func (s *Service) MakeCode(ctx context.Context, actor ledger.Actor, organization string, c JoinCode) (string, ledger.Doc[JoinCode], error) {
 	code := newCode()
 	var made ledger.Doc[JoinCode]
+	if err := byPerson(actor); err != nil {
+		return "", made, err
+	}
 	err := s.ledger.Write(ctx, actor, "", func(tx *ledger.Tx) error {
 		if err := InOrg(tx.Reader, organization, c.Branch); err != nil {
 			return err
@@ -200,6 +203,15 @@ func (s *Service) RevokeCode(ctx context.Context, actor ledger.Actor, code strin
 		_, err := JoinCodes.Update(tx, code, 0, func(c *JoinCode) error { c.Revoked = true; return nil })
 		return err
 	})
+}
+
+// byPerson refuses a service token: whoever lets people in must be somebody who can be asked
+// whether he still may, when they come.
+func byPerson(actor ledger.Actor) error {
+	if actor.Kind == "account" || actor.Kind == "system" {
+		return nil
+	}
+	return fault.New(fault.Denied, "join_code.person", "People are let in by people").WithMend("Sign in as an admin of the branch")
 }
 
 func badCode() error {
