@@ -92,9 +92,12 @@ var errOnPurpose = errors.New("on purpose")
 // the same randomness for keys and nonces, and wants the same tree, documents,
 // index rows, histories and errors. QANAT_SOAK lives more and longer ones.
 func TestBothEnginesComeToTheSame(t *testing.T) {
-	seeds, steps := uint64(3), 150
-	if os.Getenv("QANAT_SOAK") != "" {
+	seeds, steps := uint64(2), 150
+	switch {
+	case os.Getenv("QANAT_SOAK") != "":
 		seeds, steps = 40, 2500
+	case testing.Short():
+		seeds, steps = 1, 100
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {

@@ -103,8 +103,8 @@ func (l *Ledger) VerifyFiles(ctx context.Context, progress func(done, total int6
 }
 
 const (
-	verifyMost  = 8      // connections that verification reads with
-	verifyWorth = 10_000 // entries that one more of them is worth opening for
+	verifyMost  = 8     // connections that verification reads with
+	verifyWorth = 2_000 // entries that one more of them is worth opening for
 )
 
 func (v *verifier) found(where, what string, args ...any) {
