@@ -36,8 +36,9 @@ func (r *Report) OK() bool { return len(r.Problems) == 0 }
 const maxProblems = 1000
 
 // verifier checks a ledger on several connections that see one snapshot. It holds
-// at most 16 MB of rows for each, the keys of 65,536 documents (some 80 MB), and
-// a few hundred bytes for each 1,024 entries, however large the ledger is.
+// at most 16 MB of rows for each, and as much of the database's pages, the keys of
+// 65,536 documents (some 80 MB), and a few hundred bytes for each 1,024 entries,
+// however large the ledger is.
 type verifier struct {
 	ledger    *Ledger
 	q         *store.Q // for what one connection does alone
