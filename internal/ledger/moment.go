@@ -83,8 +83,8 @@ func (rec *record) document(c content) *document {
 }
 
 // From names a noun's index table in a FROM clause, as the Reader sees it. In the
-// past its rows have one column more: since, 1 for those of documents that have
-// changed since then.
+// past its rows have one column more: then_id, the id of a document that has
+// changed since then, NULL for all others.
 func (r *Reader) From(noun string) string {
 	if r.moment == nil {
 		return noun
@@ -129,13 +129,13 @@ func shadow(engine store.Engine, k Kind, n int) string {
 		picked = append(picked, fmt.Sprintf("json_extract(value, '$[%d]')", i))
 	}
 	list := strings.Join(names, ", ")
-	rows := fmt.Sprintf("SELECT %s, 1 FROM json_each($%d)", strings.Join(picked, ", "), n)
+	rows := fmt.Sprintf("SELECT %s, json_extract(value, '$[0]') FROM json_each($%d)", strings.Join(picked, ", "), n)
 	unchanged := fmt.Sprintf("id NOT IN (SELECT value FROM json_each($%d))", n+1)
 	if engine == store.Postgres {
-		rows = fmt.Sprintf("SELECT %s, 1 FROM json_to_recordset(CAST($%d AS json)) AS past(%s)", list, n, strings.Join(typed, ", "))
+		rows = fmt.Sprintf("SELECT %s, id FROM json_to_recordset(CAST($%d AS json)) AS past(%s)", list, n, strings.Join(typed, ", "))
 		unchanged = fmt.Sprintf("id NOT IN (SELECT json_array_elements_text(CAST($%d AS json)))", n+1)
 	}
-	return fmt.Sprintf("%s%s(%s, since) AS (SELECT %s, 0 FROM %s WHERE ($%d = '' OR org = $%d) AND %s UNION ALL %s)",
+	return fmt.Sprintf("%s%s(%s, then_id) AS (SELECT %s, NULL FROM %s WHERE ($%d = '' OR org = $%d) AND %s UNION ALL %s)",
 		k.noun(), thenSuffix, list, list, k.noun(), n+2, n+2, unchanged, rows)
 }
 

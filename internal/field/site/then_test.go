@@ -182,3 +182,47 @@ func TestRightsOverThePast(t *testing.T) {
 	w.Write(t, func(tx *ledger.Tx) error { return access.TakeBack(tx, grant.ID) })
 	want(w.Outside, "and taken back", stayed, gone)
 }
+
+// BenchmarkListThen is the first page of 10,000 sites, with their number and by
+// rights, as of a moment since when 1,000 have changed; the baseline is the same now.
+func BenchmarkListThen(b *testing.B) {
+	storetest.EachBench(b, func(b *testing.B, open func() *store.Store) {
+		w := newWorld(b, open())
+		ids := make([]string, 10_000)
+		for i := 0; i < len(ids); i += 500 {
+			w.Write(b, func(tx *ledger.Tx) error {
+				for j := i; j < i+500; j++ {
+					d, err := site.Create(tx, w.Org, "", site.Site{Code: site.CodeOf(int64(5000 + j)), Type: "water_point", Name: fmt.Sprint("Borehole ", j), Branch: w.Org, Status: site.Functional,
+						Location: &site.Location{Lat: 1 + float64(j)/1e4, Lon: 30}, Properties: map[string]any{"install_year": 2011.0}})
+					if err != nil {
+						return err
+					}
+					ids[j] = d.ID
+				}
+				return nil
+			})
+		}
+		at := w.Ledger.Now()
+		w.Clock.Advance(time.Hour)
+		for i := 0; i < 1000; i += 100 {
+			w.Write(b, func(tx *ledger.Tx) error {
+				for _, id := range ids[i : i+100] {
+					if _, err := site.Sites.Update(tx, id, 0, func(s *site.Site) error { s.Status = site.NotFunctional; return nil }); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		for name, f := range map[string]site.Filter{"then": {Org: w.Org, At: at}, "now": {Org: w.Org}} {
+			b.Run(name, func(b *testing.B) {
+				for b.Loop() {
+					page, err := w.sites.List(ctx, w.Viewer, f)
+					if err != nil || page.Total != int64(len(ids)) {
+						b.Fatalf("%d sites, %v", page.Total, err)
+					}
+				}
+			})
+		}
+	})
+}

@@ -2,6 +2,7 @@ package erasure
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -175,13 +176,15 @@ func (s *Service) Carry(ctx context.Context) (erased int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	var errs []error // one that cannot be carried out holds up no other
 	for _, id := range due {
 		if err := s.carry(ctx, id); err != nil {
-			return erased, err
+			errs = append(errs, fmt.Errorf("erasure %s: %w", id, err))
+			continue
 		}
 		erased++
 	}
-	return erased, s.clean(ctx)
+	return erased, errors.Join(append(errs, s.clean(ctx))...)
 }
 
 var system = ledger.System("erasure")

@@ -18,7 +18,9 @@ func (s *Set) VisibleThen(kind string, verb Verb) (where string, args []any, err
 	if err != nil || s.System {
 		return where, args, err
 	}
-	return fmt.Sprintf("(%[1]s AND (n.since = 0 OR n.id NOT IN (SELECT %[2]s.id FROM %[2]s) OR n.id IN (SELECT n.id FROM %[2]s n WHERE %[1]s)))", where, kind), args, nil
+	// then_id is a column of the past alone, so inside it is that of the row outside.
+	return fmt.Sprintf(`(%[1]s AND (n.then_id IS NULL OR NOT EXISTS (SELECT 1 FROM %[2]s n WHERE n.id = then_id)
+		OR EXISTS (SELECT 1 FROM %[2]s n WHERE n.id = then_id AND %[1]s)))`, where, kind), args, nil
 }
 
 // RequireThen is Require for a thing as it stood; now reads the present.
