@@ -4,7 +4,7 @@ import { useSession } from '@/session/session'
 
 export interface Membership { id: string; revision: number; branch: string; branch_path: string; group: string; group_name: string }
 export interface Member { account: { id: string; name: string; email: string }; memberships: Membership[] }
-export interface Team { branch: string; name: string }
+export interface Team { branch: string; name: string; full_name?: string }
 /** `branches`: all but the organization itself, each after the one above it. */
 export interface Structure { organization: Doc<Branch>; branches: Doc<Branch>[]; teams: Doc<Team>[] }
 export interface Principal { value: string; label: string; kind: 'person' | 'team' | 'group' | 'branch' | 'everyone' }
@@ -36,11 +36,13 @@ export function usePeople() {
     return names.filter(Boolean).join(' › ')
   }
   const personName = (account: string) => people.value.find((p) => p.account.id === account)?.account.name ?? ''
+  // Whoever is chosen is named with the path, organization first: lists may hold people of several organizations.
+  const full = (of: { name: string; full_name?: string }) => (of.full_name ?? of.name).replaceAll(' > ', ' › ')
   const principals = computed<Principal[]>(() => [
     ...people.value.map((p) => ({ value: `person:${p.account.id}`, label: p.account.name || p.account.email, kind: 'person' as const })),
-    ...teams.value.map((t) => ({ value: `team:${t.id}`, label: `Team ${t.body.name}`, kind: 'team' as const })),
-    ...branches.value.flatMap((b) => groups.map((g) => ({ value: `group:${b.id}/${g.key}`, label: `${g.label} of ${branchName(b.id)}`, kind: 'group' as const }))),
-    ...branches.value.map((b) => ({ value: `branch:${b.id}`, label: `Everyone in ${branchName(b.id)}`, kind: 'branch' as const })),
+    ...teams.value.map((t) => ({ value: `team:${t.id}`, label: `Team ${full(t.body)}`, kind: 'team' as const })),
+    ...branches.value.flatMap((b) => groups.map((g) => ({ value: `group:${b.id}/${g.key}`, label: `${g.label} of ${full(b.body)}`, kind: 'group' as const }))),
+    ...branches.value.map((b) => ({ value: `branch:${b.id}`, label: `Everyone in ${full(b.body)}`, kind: 'branch' as const })),
   ])
   const names = computed(() => new Map(principals.value.map((p) => [p.value, p.label])))
   const principalName = (principal: string) => names.value.get(principal) ?? (principal === 'everyone' ? 'Everyone' : `Unknown (${principal.split(':')[0]})`)
