@@ -65,7 +65,7 @@ export const deed = (entry: Pick<Entry, 'verb' | 'kind'>, title = '') => said(en
 const importSteps: Record<string, string> = { 'import previewed': 'looked through', 'import started': 'began to import', import: 'went on importing', 'import ended': 'finished importing' }
 const stepOf = (entry: Entry) => (entry.kind === 'site_import' ? importSteps[entry.reason ?? ''] : undefined)
 /** Whether the words of an act say its reason already. */
-export const saysReason = (act: Act) => secrets(act) || !!stepOf(act.entry) || (act.entry.reason === 'import' && act.entries > 1)
+export const saysReason = (act: Act) => secrets(act) || (!!act.break_glass && act.entry.reason === `break-glass: ${act.break_glass.reason}`) || !!stepOf(act.entry) || (act.entry.reason === 'import' && act.entries > 1)
 /** Whether an act as a whole can be taken back here. */
 export const undoable = (act: Act) => !act.undone && !secrets(act) && act.entry.kind !== 'site_import' && !Object.keys(act.kinds ?? {}).some((k) => ['break_glass', 'access_record', 'security_event', 'export', 'erasure', 'retention_run', 'expired'].includes(k))
 /** Whether an act is about passwords and sessions: nothing of it can be shown or undone. */
