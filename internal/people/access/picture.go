@@ -30,6 +30,7 @@ type picture struct {
 	accounts    map[string]bool         // active or not
 	memberships map[string][]membership // by person; of lists, readers may hold what was: they are added to and replaced, never changed in place
 	parents     map[string]string       // branch -> the one above
+	lines       map[string][]string     // branch -> itself and all above it
 	grants      map[subject][]granted
 	tokens      map[string]token
 	workspaces  map[string][]workspace // by organization
@@ -139,26 +140,20 @@ func lookup[K comparable, V any](v view, from func(*picture) map[K]V, key K) (va
 	return value, found, true
 }
 
-// line is a branch and those above it.
-func (v view) line(branch string) (line []string, ok bool) {
-	p := v.p
-	if p == nil {
-		return nil, false
-	}
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	if !p.right(v.seen) {
-		return nil, false
-	}
-	line = make([]string, 0, 4)
-	for at := branch; at != "" && len(line) <= maxLine; {
-		up, there := p.parents[at]
-		if !there {
-			break
+// drawLines works out, for every branch, the branches above it; p.mu is held.
+func (p *picture) drawLines() {
+	p.lines = make(map[string][]string, len(p.parents))
+	for branch := range p.parents {
+		line := make([]string, 0, 4)
+		for at := branch; at != "" && len(line) <= maxLine; {
+			up, there := p.parents[at]
+			if !there {
+				break
+			}
+			line, at = append(line, at), up
 		}
-		line, at = append(line, at), up
+		p.lines[branch] = line
 	}
-	return line, true
 }
 
 func (v view) keepPhone(id string, is phone) {
@@ -217,6 +212,9 @@ func (p *picture) catchUp(r *ledger.Reader, seen int64) error {
 	for _, l := range lines {
 		l.into(p)
 	}
+	if docs["branch"] != nil {
+		p.drawLines()
+	}
 	if len(touched) > 0 {
 		p.changed = touched[len(touched)-1].Number
 	}
@@ -240,10 +238,11 @@ func (p *picture) load(r *ledger.Reader, seen int64) error {
 			l.into(fresh)
 		}
 	}
+	fresh.drawLines()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.loaded, p.at, p.changed = true, seen, seen
-	p.accounts, p.memberships, p.parents, p.grants = fresh.accounts, fresh.memberships, fresh.parents, fresh.grants
+	p.accounts, p.memberships, p.parents, p.lines, p.grants = fresh.accounts, fresh.memberships, fresh.parents, fresh.lines, fresh.grants
 	p.tokens, p.workspaces, p.phones, p.places = fresh.tokens, fresh.workspaces, fresh.phones, fresh.places
 	return nil
 }

@@ -267,7 +267,7 @@ func (s *Set) lineAt(v view, branch string) ([]string, error) {
 	if line, known := s.lines[branch]; known {
 		return line, nil
 	}
-	line, ok := v.line(branch)
+	line, _, ok := lookup(v, func(p *picture) map[string][]string { return p.lines }, branch)
 	if ok {
 		s.at, s.above = branch, line
 		return line, nil
@@ -347,6 +347,7 @@ type walk struct {
 	fn     func(*heldRole) bool
 
 	plain, named string // the role that was asked for last, and its name here
+	worth        bool   // whether it counts
 }
 
 // wants tells whether a role is worth finding out who holds it.
@@ -354,23 +355,25 @@ func (w *walk) wants(role string) bool {
 	if w.enough {
 		return false
 	}
-	if role != w.plain {
-		w.plain, w.named = role, role
-		if w.parent != "" {
-			w.named = onParent(w.parent, role)
-			if w.named == "" && w.counts == nil {
-				w.named = w.parent + "." + role
-			}
+	if role == w.plain { // a list says the same role many times
+		return w.worth
+	}
+	w.plain, w.named = role, role
+	if w.parent != "" {
+		w.named = onParent(w.parent, role)
+		if w.named == "" && w.counts == nil {
+			w.named = w.parent + "." + role
 		}
 	}
-	return w.counts == nil || w.named != "" && w.counts(w.named)
+	w.worth = w.counts == nil || w.named != "" && w.counts(w.named)
+	return w.worth
 }
 
-// give gives what wants has just asked for.
+// give gives what wants has just asked for. After that other roles may count.
 func (w *walk) give(h heldRole) {
 	h.role = w.named
 	w.held = h
-	w.enough = !w.fn(&w.held)
+	w.enough, w.plain = !w.fn(&w.held), ""
 }
 
 // onParent is what the table calls a role that is held on a parent of a kind;
