@@ -68,11 +68,6 @@ func (s *Service) WritePolicy(ctx context.Context, actor ledger.Actor, organizat
 				delete(fresh.Retention, class)
 			}
 		}
-		if fresh.lowers(had.Body) {
-			if err := access.Fresh(actor, tx.Now); err != nil {
-				return err
-			}
-		}
 		made, err = Policies.Put(tx, organization, had.ID, ifRevision, fresh)
 		return err
 	})

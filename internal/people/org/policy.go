@@ -84,13 +84,23 @@ func (p Policy) withDefaults() Policy {
 }
 
 func checkPolicy(tx *ledger.Tx, before, after *ledger.Doc[Policy]) error {
-	if after == nil { // the defaults hold again
-		return nil
+	had, to := Policy{}, Policy{} // the defaults, where there is none
+	if before != nil {
+		had = before.Body
 	}
-	if after.ID != PolicyID(after.Org) {
-		return fault.New(fault.Invalid, "policy.id", "An organization has one policy").WithMend("Change that one")
+	if after != nil {
+		if after.ID != PolicyID(after.Org) {
+			return fault.New(fault.Invalid, "policy.id", "An organization has one policy").WithMend("Change that one")
+		}
+		if err := after.Body.check(); err != nil {
+			return err
+		}
+		to = after.Body
 	}
-	return after.Body.check()
+	if to.withDefaults().lowers(had.withDefaults()) { // here, because an undo lowers it too
+		return access.Fresh(tx.Actor, tx.Now)
+	}
+	return nil
 }
 
 func (p Policy) check() error {

@@ -88,9 +88,24 @@ func TestPolicy(t *testing.T) {
 			return nil
 		})
 
+		// It is lowered by an undo as by anything else: with the second factor.
+		_, err = w.Ledger.Undo(ctx, w.Admin, "", made.Entry, access.MayUndo)
+		wantCode(t, "lowered by an undo of what others have changed since", err, "undo.conflict")
+		lower := must(w.Orgs.ReadPolicy(ctx, w.Admin, w.Org)).Entry
+		if _, err := w.Ledger.Undo(ctx, w.Admin, "", lower, access.MayUndo); err != nil { // protects more
+			t.Fatal(err)
+		}
+		_, err = w.Ledger.Undo(ctx, w.Admin, "", must(w.Orgs.ReadPolicy(ctx, w.Admin, w.Org)).Entry, access.MayUndo)
+		wantCode(t, "an undo undone, with an old second factor", err, "session.step-up")
+		_, err = w.Ledger.Undo(ctx, w.Admin, "", made.Entry, access.MayUndo)
+		wantCode(t, "the first one undone, with an old second factor", err, "session.step-up")
+		if _, err = w.Ledger.Undo(ctx, fresh(w, w.Admin), "", must(w.Orgs.ReadPolicy(ctx, w.Admin, w.Org)).Entry, access.MayUndo); err != nil {
+			t.Fatal(err)
+		}
+
 		// All of it undone, the defaults hold; then it can be written again.
 		for _, number := range []int64{must(w.Orgs.ReadPolicy(ctx, w.Admin, w.Org)).Entry, made.Entry} {
-			if _, err := w.Ledger.Undo(ctx, w.Admin, "", number, access.MayUndo); err != nil {
+			if _, err := w.Ledger.Undo(ctx, fresh(w, w.Admin), "", number, access.MayUndo); err != nil {
 				t.Fatal(err)
 			}
 		}
