@@ -34,10 +34,10 @@ func (c *importCommand) Run(ctx context.Context) error {
 	defer f.Close()
 	log := newLog("warn")
 	h, err := openBase(ctx, c.where, log)
-	defer h.Close()
 	if err != nil {
 		return err
 	}
+	defer h.Close()
 	m := move.Import{
 		Store: h.store, Vault: h.vault, Blobs: h.blobs, In: f, Nouns: nouns(), Progress: progress(),
 		Tables: h.tables,

@@ -202,7 +202,7 @@ func (r *reader) bytes(dst []byte) ([]byte, error) {
 		return nil, fmt.Errorf("a value of %d bytes", n)
 	}
 	for dst = dst[:0]; uint64(len(dst)) < n; {
-		piece := int(min(n-uint64(len(dst)), pieceSize))
+		piece := int(min(n-uint64(len(dst)), pieceSize)) // #nosec G115 -- at most pieceSize
 		from := len(dst)
 		dst = append(dst, make([]byte, piece)...)
 		if _, err := io.ReadFull(r, dst[from:]); err != nil {
