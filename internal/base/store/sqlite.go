@@ -28,6 +28,8 @@ const (
 	encryptedBlock  = 4096    // bytes that the VFS encrypts as one
 )
 
+const busyTimeout = "PRAGMA busy_timeout=10000" // ms
+
 type sqliteDB struct {
 	uri, key string
 	pages    int // of WAL before a checkpoint
@@ -89,7 +91,7 @@ func (db *sqliteDB) open(cacheKiB int, readOnly bool) (*sqliteConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	script := fmt.Sprintf(`PRAGMA hexkey='%s'; PRAGMA busy_timeout=10000; PRAGMA temp_store=memory; PRAGMA journal_mode=wal;
+	script := fmt.Sprintf(`PRAGMA hexkey='%s'; `+busyTimeout+`; PRAGMA temp_store=memory; PRAGMA journal_mode=wal;
 PRAGMA synchronous=full; PRAGMA cache_size=-%d; PRAGMA wal_autocheckpoint=%d; PRAGMA journal_size_limit=67108864;
 PRAGMA trusted_schema=off; PRAGMA cell_size_check=on; PRAGMA secure_delete=on;`, db.key, cacheKiB, db.pages)
 	if readOnly {
@@ -124,6 +126,11 @@ func (db *sqliteDB) scrub(ctx context.Context, _ []string) (done bool, err error
 		return false, errClosed
 	}
 	defer func() { db.writer <- w }()
+	// Writers wait meanwhile, so readers are not waited for.
+	if err := w.conn.Exec("PRAGMA busy_timeout=0"); err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, w.conn.Exec(busyTimeout)) }()
 	rows, err := w.query("PRAGMA wal_checkpoint(TRUNCATE)", nil)
 	if err != nil {
 		return false, err

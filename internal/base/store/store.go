@@ -95,9 +95,10 @@ func (s *Store) Write(ctx context.Context, fn func(*Q) error) error { return s.d
 
 // Scrub leaves no copy of what was overwritten or deleted in the engine's own log:
 // SQLite's is moved into the database, where freed bytes are zeroed
-// (secure_delete), and cut off. It waits for readers, and tells whether it could;
-// if not, it is to be called again. PostgreSQL keeps dead rows until its VACUUM,
-// and its log as long as it is configured to: there it asks for the VACUUM of a table.
+// (secure_delete), and cut off. That cannot be while somebody reads an older
+// snapshot; it tells whether it could, and is to be called again if not.
+// PostgreSQL keeps dead rows until its VACUUM, which is asked for, and its log for
+// as long as it is configured to.
 func (s *Store) Scrub(ctx context.Context, tables ...string) (bool, error) {
 	return s.db.scrub(ctx, tables)
 }
