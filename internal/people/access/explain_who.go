@@ -99,6 +99,9 @@ func (w *teller) allowed(asker *Set, verb Verb, t Thing, a *Audience) (may, not 
 	}
 	a.Everyone, a.More = everyone, more
 	known, err := asker.knows(w.r, people, t)
+	if err == nil {
+		err = w.meet(people)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -190,6 +193,26 @@ func (w *teller) allowed(asker *Set, verb Verb, t Thing, a *Audience) (may, not 
 		return strings.Compare(x.Name, y.Name)
 	})
 	return may, not, nil
+}
+
+// meet reads the names of many people at once.
+func (w *teller) meet(people []string) error {
+	for chunk := range slices.Chunk(people, 500) {
+		marks, args := make([]string, len(chunk)), make([]any, len(chunk))
+		for i, p := range chunk {
+			marks[i], args[i] = fmt.Sprintf("$%d", i+1), p
+		}
+		rows := w.r.Query("SELECT id, name FROM account WHERE id IN ("+strings.Join(marks, ", ")+")", args...)
+		for rows.Next() {
+			var id, name string
+			rows.Scan(&id, &name)
+			w.names["person:"+id] = name
+		}
+		if err := rows.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // source is the group that a held role comes from.
@@ -355,7 +378,7 @@ func (w *teller) programs(verb Verb, t Thing, people []string, also ...string) (
 	if !known || !w.r.Has("phone") || phone.columns.Owner == "" || !phoneMay(verb) {
 		return found, nil
 	}
-	for chunk := range slices.Chunk(people, 100) {
+	for chunk := range slices.Chunk(people, 500) {
 		marks, args := make([]string, len(chunk)), make([]any, len(chunk))
 		for i, p := range chunk {
 			marks[i], args[i] = fmt.Sprintf("$%d", i+1), p

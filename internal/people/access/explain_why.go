@@ -242,7 +242,7 @@ func (s *Set) knows(r *ledger.Reader, people []string, t Thing) (map[string]bool
 	if err != nil {
 		return nil, err
 	}
-	for chunk := range slices.Chunk(people, 100) {
+	for chunk := range slices.Chunk(people, 500) {
 		marks, with := []string{}, slices.Clone(args)
 		for _, p := range chunk {
 			with = append(with, p)
