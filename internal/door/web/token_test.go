@@ -225,3 +225,38 @@ func TestPasskeyPlaces(t *testing.T) {
 		}
 	}
 }
+
+// The sign-in of an organization: what it depends on, and what it refuses before
+// anybody is asked. The whole way is walked in people/account.
+func TestProviderByAPI(t *testing.T) {
+	h := newHouse(t)
+	h.admin("ruth@example.org")
+	h.Write(t, func(tx *ledger.Tx) error {
+		_, err := account.SignInProviders.Create(tx, h.Org, "", account.SignInProvider{Name: "Water login", Issuer: "https://127.0.0.1:1", Client: "qanat", Domains: []string{"water.example"}, Factor: account.FactorOwn})
+		return err
+	})
+	ruth, stranger := h.browser(), h.browser()
+	if is := stranger.want(200, "", "POST", "/session/provider/offer", map[string]string{"email": "nobody@water.example"}); is["offered"] != true || is["name"] != "Water login" {
+		t.Errorf("offered: %v", is)
+	}
+	stranger.want(503, "provider.unreachable", "POST", "/session/provider", map[string]string{"email": "nobody@water.example"}) // this machine is not asked
+	stranger.want(404, "provider.none", "POST", "/session/provider", map[string]string{"email": "nobody@example.org"})
+	stranger.want(422, "provider.browser", "POST", "/session/provider/finish", map[string]string{"state": "x", "code": "y"})
+	stranger.cookies[awayCookie] = "x"
+	stranger.want(422, "passkey.late", "POST", "/session/provider/finish", map[string]string{"state": "x", "code": "y"})
+	stranger.want(401, "session.none", "GET", "/organizations/"+h.Org+"/provider", nil)
+
+	ruth.want(200, "", "POST", "/session", map[string]string{"email": "ruth@example.org", "password": rightPassword})
+	key := passkeytest.New("https://water.example.org", "water.example.org")
+	answer, err := key.Create(ruth.want(200, "", "POST", "/passkeys/question", nil)["options"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	ruth.want(200, "", "POST", "/passkeys", map[string]any{"credential": answer})
+	is := ruth.want(200, "", "GET", "/organizations/"+h.Org+"/provider", nil)
+	if is["proof"] != "qanat-organization="+h.Org || is["return"] != "https://water.example.org/sign-in/return" {
+		t.Errorf("settings: %v", is)
+	}
+	h.Clock.Advance(11 * time.Minute)
+	ruth.want(403, "session.step-up", "PUT", "/organizations/"+h.Org+"/provider", map[string]any{"name": "x", "issuer": "https://login.example.org", "client": "x", "domains": []string{"example.org"}, "factor": "own", "create": false, "required": false})
+}

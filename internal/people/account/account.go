@@ -22,6 +22,8 @@ package account
 
 import (
 	"context"
+	"net"
+	"net/http"
 	"net/mail"
 	"strings"
 	"time"
@@ -119,7 +121,7 @@ var Sessions = ledger.Noun[Session]{
 
 // Nouns are the nouns of this package, for ledger.Config.
 func Nouns() []ledger.Kind {
-	return []ledger.Kind{&Accounts, &Credentials, &Sessions, &Events, &ServiceTokens, &TokenUses, &Passkeys}
+	return []ledger.Kind{&Accounts, &Credentials, &Sessions, &Events, &ServiceTokens, &TokenUses, &Passkeys, &SignInProviders, &ProviderLinks}
 }
 
 var _ = access.Register(&Accounts, access.Columns{Owner: "id"}, func(_ *ledger.Reader, d ledger.Doc[Account]) (access.Thing, error) {
@@ -182,6 +184,10 @@ type Config struct {
 	// Mail sends a mail to a person; nil: the server sends none. It does not wait.
 	Mail func(ctx context.Context, to, subject, text string)
 
+	// Local lets providers stand on this machine, for tests: LookupTXT then answers
+	// for the domain name system. Nil: neither.
+	Local func(ctx context.Context, name string) ([]string, error)
+
 	// HashMemory is the memory of one password hash in KiB; 0 is 64 MiB. Less only
 	// for tests and demonstrations: a hash keeps the cost it was made with.
 	HashMemory uint32
@@ -199,7 +205,10 @@ type Service struct {
 
 	passwords, codes, keys, reports, failures, tokens *Throttle
 
-	ceremonies ceremonies
+	ceremonies  ceremonies
+	discoveries discoveries
+	outward     *http.Client
+	lookupTXT   func(ctx context.Context, name string) ([]string, error)
 }
 
 // New makes the service.
@@ -207,7 +216,12 @@ func New(c Config) *Service {
 	if c.Server == "" {
 		c.Server = "Qanat"
 	}
+	lookup := c.Local
+	if lookup == nil {
+		lookup = net.DefaultResolver.LookupTXT
+	}
 	return &Service{
+		outward: outward(c.Local != nil), lookupTXT: lookup,
 		ledger: c.Ledger, vault: c.Vault, server: c.Server, mail: c.Mail, hasher: newHasher(c.HashMemory),
 		used:      newLastUse(c.Ledger.Now()),
 		passwords: NewThrottle(c.Ledger.Now, passwordLimits),

@@ -163,6 +163,30 @@ func TestUndoneTokenEnds(t *testing.T) {
 	}
 	_, err = w.Accounts.TokenActor(ctx, token.Text, home)
 	wantCode(t, "after the undo", err, "token.unknown")
+
+	// Nor does a thief who is still there bring it back.
+	var undo int64
+	w.Read(t, func(r *ledger.Reader) error {
+		entries, err := r.Entries(ledger.Filter{Doc: doc.ID, Limit: 1})
+		undo = entries[0].Number
+		return err
+	})
+	_, err = w.Ledger.Undo(ctx, maker, "", undo, access.MayUndo)
+	wantCode(t, "the undo undone", err, "token.revoked")
+}
+
+// Who is locked into a workspace gets out of it by no token.
+func TestNoTokenOutOfAWorkspace(t *testing.T) {
+	w := peopletest.New(t, storetest.SQLite(t)())
+	north := w.Branch(t, w.Org, "North")
+	low := w.Person(t, "Nadia North", north, org.Admins)
+	low.Factor = w.Ledger.Now()
+	w.Write(t, func(tx *ledger.Tx) error {
+		_, err := org.Workspaces.Create(tx, w.Org, "", org.Workspace{Name: "Pilot", People: []string{"person:" + low.ID}})
+		return err
+	})
+	_, _, err := w.Accounts.CreateToken(ctx, low, account.ServiceToken{Name: "Way out", Branch: north, Group: "admins", Expires: w.Ledger.Now().Add(time.Hour)})
+	wantCode(t, "made inside a workspace", err, "workspace.locked")
 }
 
 // Whoever tries many wrong tokens is slowed; a right one from there goes on.

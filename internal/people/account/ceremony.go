@@ -29,11 +29,12 @@ type Place struct {
 }
 
 type ceremony struct {
-	kind    string // "add" or "sign-in"
+	kind    string // "add", "sign-in" or "provider"
 	token   string // hash of the session's token; empty: nobody is signed in
 	place   Place
 	sender  string
-	data    webauthn.SessionData
+	data    webauthn.SessionData // of a passkey
+	try     providerTry          // of a provider
 	expires time.Time
 }
 

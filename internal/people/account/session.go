@@ -165,8 +165,8 @@ func (s *Service) view(r *ledger.Reader, d ledger.Doc[Session], a ledger.Doc[Acc
 		ID: d.ID, Account: Person{a.ID, a.Body.Name, a.Body.Email}, Created: d.Body.Created, Expires: d.Body.Expires,
 		From: d.Body.From, Agent: d.Body.Agent, Used: s.used.at(d.ID, d.Body.Created), Factor: d.Body.Factor, Proved: d.Body.Proved,
 	}
-	if d.Body.Factor != "" {
-		return v, nil
+	if asked, err := factorAsked(r, a.ID, d.Body.Factor); err != nil || !asked {
+		return v, err
 	}
 	v.Needs = NeedsCode
 	if c.Body.TOTP != nil {

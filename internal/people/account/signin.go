@@ -46,6 +46,9 @@ func (s *Service) SignIn(ctx context.Context, email, password string, visit Visi
 	if err != nil {
 		return Token{}, View{}, err
 	}
+	if err := s.byProviderOnly(ctx, account); err != nil {
+		return Token{}, View{}, err
+	}
 	token := NewToken()
 	actor := ledger.Actor{ID: account.ID, Kind: "account", Name: account.Body.Name, Door: visit.Door, From: visit.From}
 	err = s.ledger.Write(ctx, actor, "signed in with password", func(tx *ledger.Tx) error {

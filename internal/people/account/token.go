@@ -56,7 +56,13 @@ var ServiceTokens = ledger.Noun[ServiceToken]{
 			return nil
 		}
 		if before == nil {
+			if after.Revision > 1 && after.Body.State != Revoked { // its making was taken back: then whoever has it has nothing
+				return fault.New(fault.Conflict, "token.revoked", "A token that was taken back stays so").WithMend("Make another")
+			}
 			if err := access.Visiting(tx, after.Org); err != nil {
+				return err
+			}
+			if err := access.Outside(tx, after.Org); err != nil {
 				return err
 			}
 			return after.Body.check(tx.Now)
