@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -177,9 +178,9 @@ func (s *Service) SignInLink(ctx context.Context, actor ledger.Actor, person str
 	if reason = strings.TrimSpace(reason); reason != "" {
 		why = what + ": " + reason
 	}
-	err := s.change(ctx, actor, why, func(tx *ledger.Tx) error {
-		a, err := account.Accounts.Get(tx.Reader, person)
-		if err != nil {
+	var a ledger.Doc[account.Account]
+	err := s.change(ctx, actor, why, func(tx *ledger.Tx) (err error) {
+		if a, err = account.Accounts.Get(tx.Reader, person); err != nil {
 			return err
 		}
 		if a.Body.State != account.Active {
@@ -199,6 +200,10 @@ func (s *Service) SignInLink(ctx context.Context, actor ledger.Actor, person str
 		}
 		return tell(tx, person, event)
 	})
+	if err == nil && s.Notify != nil { // whoever has the link is the person from now on: he hears of it, even if he did not ask for it
+		_ = s.Notify(ctx, a.Body.Email, what, fmt.Sprintf("Hello %s,\n\n%s, who administers this server, did this to your account: %s.\n\nIf you did not ask for it, tell an administrator of your organization at once.\n",
+			a.Body.Name, actor.Name, what))
+	}
 	return token, err
 }
 

@@ -54,6 +54,10 @@ var _ = account.GuardEnd(func(tx *ledger.Tx, person string) error {
 	return access.KeepsOperator(tx, "", person)
 })
 
+// Who runs the server shows a second factor of this server: no organization's
+// sign-in provider vouches for him.
+var _ = account.AskOwnFactor(access.IsOperator)
+
 // maySee lets a server administrator look, whose session has shown its second factor.
 func maySee(r *ledger.Reader, actor ledger.Actor) error {
 	if err := access.Require(r, actor, access.See, access.Server()); err != nil {
@@ -259,12 +263,15 @@ func byEmail(r *ledger.Reader, email string) (ledger.Doc[account.Account], error
 	return found, err
 }
 
-// tell writes into every organization of a person what a server administrator
-// did to his account.
+// tell writes into every organization of a person, and among what happened to his
+// account, what a server administrator did to it.
 func tell(tx *ledger.Tx, person, what string) error {
 	orgs, err := organizationsOf(tx.Reader, person)
 	if err != nil {
 		return err
+	}
+	if what != "sessions-ended" || len(orgs) == 0 { // which a person sees of his organizations' events
+		orgs = append(orgs, "")
 	}
 	for _, organization := range orgs {
 		if _, err := account.Events.Create(tx, organization, "", account.Event{Account: person, What: what}); err != nil {

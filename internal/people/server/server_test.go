@@ -176,6 +176,12 @@ func TestAccounts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if len(w.mails) != 1 || !strings.HasPrefix(w.mails[0], w.email(t, w.Viewer.ID)) || !strings.Contains(w.mails[0], "second factor taken away") || strings.Contains(w.mails[0], link.Text) {
+			t.Errorf("the person is told %q", w.mails)
+		}
+		if told, err := w.World.Accounts.History(ctx, w.Viewer); err != nil || len(told) != 2 || told[0].What != "sign-in-link-and-factor" || told[1].What != "sessions-ended" {
+			t.Errorf("the person sees of his account %+v, %v", told, err)
+		}
 		if _, _, err := w.Orgs.Accept(ctx, link.Text, org.Answer{}, account.Visit{Door: "test"}); err != nil {
 			t.Errorf("the link does not work: %v", err)
 		}
@@ -205,6 +211,30 @@ func TestAccounts(t *testing.T) {
 			t.Errorf("the organization's activity tells %q, want %q", reasons, want)
 		}
 	})
+}
+
+// An organization's sign-in provider, which its admins run, makes nobody a server administrator.
+func TestNoProviderVouchesForAServerAdministrator(t *testing.T) {
+	w := newWorld(t, storetest.SQLite(t)())
+	for _, test := range []struct {
+		who   ledger.Actor
+		needs string
+	}{{w.Viewer, account.NeedsNothing}, {w.operator, account.NeedsTOTPSetup}} {
+		token := account.NewToken()
+		w.Write(t, func(tx *ledger.Tx) error {
+			if err := account.Start(tx, test.who.ID, token, account.Visit{Door: "test"}); err != nil {
+				return err
+			}
+			made, err := account.Sessions.List(tx.Reader, "n.token = $1", token.Hash())
+			if err == nil {
+				_, err = account.Sessions.Update(tx, made[0].ID, 0, func(s *account.Session) error { s.Factor, s.Proved = account.Provider, tx.Now; return nil })
+			}
+			return err
+		})
+		if v, err := w.World.Accounts.Session(ctx, token.Text); err != nil || v.Needs != test.needs {
+			t.Errorf("%s, signed in by a provider: needs %q, %v", test.who.Name, v.Needs, err)
+		}
+	}
 }
 
 func TestOrganizationsAreCountedNotShown(t *testing.T) {
