@@ -292,7 +292,7 @@ func (v *verifier) eachDocument(views []*store.Q) error {
 	}
 	counts := make([]*documentCount, len(ranges))
 	err = together(views, len(ranges), func(q *store.Q) func(int) error {
-		checker := &documentChecker{v: v, q: q}
+		checker := &documentChecker{v: v, q: q, most: pageMost}
 		return func(i int) (err error) {
 			counts[i], err = checker.check(ranges[i])
 			return err

@@ -56,6 +56,7 @@ type documentChecker struct {
 	q      *store.Q
 	buffer []byte // bodies of a page
 	page   []*document
+	most   int // documents to ask for
 }
 
 func (c *documentChecker) check(r idRange) (*documentCount, error) {
@@ -116,8 +117,8 @@ func (c *documentChecker) read(r idRange) error {
 	var wrapped, body store.Borrowed
 	var d document
 	var shape int64
-	rows := c.q.Query(`SELECT `+documentColumns+` FROM document d WHERE d.id > $1 AND (d.id <= $2 OR $2 = '') ORDER BY d.id`, r.after, r.upTo)
-	for dest := []any{&d.id, &d.org, &d.kind, &d.revision, &d.entry, &d.changed, &shape, &wrapped, &body}; len(c.page) < pageMost && len(c.buffer) < batchBytes && rows.Next(); {
+	rows := c.q.Query(`SELECT `+documentColumns+` FROM document d WHERE d.id > $1 AND (d.id <= $2 OR $2 = '') ORDER BY d.id LIMIT $3`, r.after, r.upTo, c.most)
+	for dest := []any{&d.id, &d.org, &d.kind, &d.revision, &d.entry, &d.changed, &shape, &wrapped, &body}; len(c.buffer) < batchBytes && rows.Next(); {
 		rows.Scan(dest...)
 		one := d
 		one.shape = int(shape)
@@ -133,6 +134,7 @@ func (c *documentChecker) read(r idRange) error {
 		c.buffer = append(c.buffer, body...)
 		bodies = append(bodies, span{from, len(c.buffer)})
 	}
+	c.most = fitting(len(c.page), len(c.buffer), pageMost)
 	for i, d := range c.page {
 		if s := bodies[i]; s.from >= 0 {
 			d.body = c.buffer[s.from:s.to:s.to]

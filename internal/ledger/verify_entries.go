@@ -55,6 +55,7 @@ type entryChecker struct {
 	plain  []byte
 	leaves []leafHash
 	tree   treeRuns
+	most   int // rows to ask for
 }
 
 // placed is an entry in the buffer.
@@ -85,7 +86,7 @@ type docInfo struct {
 }
 
 func newEntryChecker(v *verifier, q *store.Q) *entryChecker {
-	c := &entryChecker{v: v, q: q, tree: treeRuns{q: q}, bodies: map[string][]byte{}}
+	c := &entryChecker{v: v, q: q, tree: treeRuns{q: q}, bodies: map[string][]byte{}, most: chunkEntries}
 	r := &c.row
 	c.dest = []any{&r.number, &r.time, &r.act, &r.org, &r.kind, &r.doc, &r.revision, &r.verb, &r.actor, &r.actorKind, &r.door, &r.reverts, &c.body}
 	return c
@@ -119,7 +120,7 @@ func (c *entryChecker) check(lo int64) (*chunk, error) {
 func (c *entryChecker) read(after, hi int64) error {
 	c.buffer, c.batch = c.buffer[:0], c.batch[:0]
 	rows := c.q.Query(`SELECT number, time, act, org, kind, doc, revision, verb, actor, actor_kind, door, reverts, sealed
-		FROM entry WHERE number > $1 AND number <= $2 ORDER BY number`, after, hi)
+		FROM entry WHERE number > $1 AND number <= $2 ORDER BY number LIMIT $3`, after, hi, c.most)
 	for len(c.buffer) < batchBytes && rows.Next() {
 		rows.Scan(c.dest...)
 		e := &c.row
@@ -133,7 +134,18 @@ func (c *entryChecker) read(after, hi int64) error {
 		p.to = len(c.buffer)
 		c.batch = append(c.batch, p)
 	}
+	c.most = fitting(len(c.batch), len(c.buffer), chunkEntries)
 	return rows.Close()
+}
+
+// fitting is how many rows to ask for next: those that were taken, if they filled
+// the buffer, because what is asked for and not taken is sent all the same; or
+// else many.
+func fitting(rows, bytes, most int) int {
+	if bytes >= batchBytes {
+		return max(rows, 1)
+	}
+	return most
 }
 
 func (c *entryChecker) bytes(s span) []byte { return c.buffer[s.from:s.to] }

@@ -117,3 +117,19 @@ func TestVerifyWhileOthersWrite(t *testing.T) {
 		check(t, <-stopped)
 	})
 }
+
+// TestVerifyHoldsLittle reads contents that do not fit into its buffers together.
+func TestVerifyHoldsLittle(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		large := strings.Repeat("water ", 400_000)
+		for i := range 5 {
+			w.create(well{Name: fmt.Sprint("large ", i), Labels: map[string]string{"notes": large}})
+			w.create(well{Name: fmt.Sprint("small ", i)})
+		}
+		report, err := w.Verify(ctx, nil)
+		check(t, err)
+		if !report.OK() || report.Entries != 10 || report.Documents != 10 {
+			t.Errorf("%+v", report)
+		}
+	})
+}
