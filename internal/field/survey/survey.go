@@ -2,7 +2,8 @@
 //
 // It guarantees: a version of a form never changes and keeps the exact bytes that were uploaded; what a response was filled in with
 // stays as long as the response. Rights are asked of people/access inside the transaction that acts on them. Rules stand in the
-// nouns' Check, so an undo obeys them too: a revoked phone stays revoked.
+// nouns' Check, so an undo obeys them too: a revoked phone stays revoked. No deployment, grant or new version shares answers further
+// than the organization's policy says, unless an admin of the organization has accepted just that.
 //
 // Limits: one form id per organization; a version's readable content fits into one document (ledger.MaxBody). Media files of a form
 // are up to MaxFile bytes.

@@ -1,4 +1,5 @@
-// Package org holds organizations: branches, teams, memberships, invitations.
+// Package org holds organizations: branches, teams, memberships, how people come
+// in, the sharing policy, workspaces.
 //
 // An organization is a tree of branches; the root branch is the organization and
 // its id is the organization's id. It guarantees, undo included, that a tree has
@@ -12,7 +13,17 @@
 // second factor, and an admin can only make one for a person who has no
 // membership beyond what that admin administers.
 //
-// Limits: 16 levels of branches; names of 100 characters.
+// A join code has 50 random bits, is kept as a hash, ends by time, by uses and when
+// it is revoked, never makes admins, and stops when its maker could not make it any more. Nobody is
+// put into an organization by his id alone. Links that go by mail are shown to
+// nobody else.
+//
+// The sharing policy is settings that the server obeys: this package answers who
+// may export and who needs a factor of this server; site, survey and keep ask it
+// for the rest. Workspaces are kept here and enforced by people/access.
+//
+// Limits: 16 levels of branches; names of 100 characters; 500 of a kind in a
+// workspace; 1,000 uses and a year for a join code.
 //
 // Who controls this package puts himself into any group.
 package org
