@@ -17,6 +17,7 @@ const routes: RouteRecordRaw[] = [
 
   { path: '/sign-in', name: 'sign-in', meta: { title: 'Sign in', open: true }, component: () => import('./session/sign-in.vue') },
   { path: '/join', name: 'join', meta: { title: 'Join', open: true }, component: () => import('./session/join.vue') },
+  { path: '/sign-in/return', name: 'sign-in-return', meta: { title: 'Sign in', open: true }, component: () => import('./session/return.vue') },
   { path: '/welcome', name: 'welcome', meta: { title: 'Welcome', open: true }, component: () => import('./session/welcome.vue') },
 
   { path: '/sites', name: 'sites', meta: { title: 'Sites', full: true }, component: () => import('./site/list.vue') },

@@ -14,6 +14,7 @@ export type Session = Sure<Schemas['Session']>
 export type OpenSession = Schemas['AccountView']
 export type Means = Omit<Sure<Schemas['AccountMeans']>, 'passkeys'> & { passkeys: PasskeyRow[] }
 export type Happened = Schemas['AccountHappened']
+export type Provider = Sure<Schemas['Provider']>
 export type PasskeyRow = Schemas['AccountPasskeyView']
 export type TokenRow = Sure<Schemas['AccountTokenView']>
 export type TotpSetup = Schemas['TOTP']
