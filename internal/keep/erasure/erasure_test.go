@@ -378,7 +378,6 @@ func TestTheLastAdministratorStays(t *testing.T) {
 	_, err = w.keep.Confirm(ctx, w.fresh(w.second), o.ID)
 	check(t, err) // another is left
 	third := w.Person(t, "Third", w.Org, org.Admins)
-	_ = third
 	o, err = w.keep.Order(ctx, w.fresh(w.second), w.Org, "person", third.ID, "left the office")
 	check(t, err)
 	_, err = w.keep.Confirm(ctx, w.fresh(third), o.ID)
@@ -445,6 +444,13 @@ func TestRetention(t *testing.T) {
 			_, err := org.Policies.Create(tx, w.Org, org.PolicyID(w.Org), org.Policy{SitePrivacy: "protected", Retention: map[string]int{erasure.Responses: 30}})
 			return err
 		})
+		// For a week it can be taken back.
+		w.Clock.Advance(erasure.Hold - time.Second)
+		check(t, w.keep.Nightly(ctx))
+		if !w.there(oldID)[0] {
+			t.Fatal("something expired by a policy that has not stood for a week")
+		}
+		w.Clock.Advance(time.Second)
 		preview, err = w.keep.Preview(ctx, w.Admin, w.Org, nil)
 		check(t, err)
 		var expected int64
@@ -496,6 +502,7 @@ func TestPhotosExpire(t *testing.T) {
 		_, err := org.Policies.Create(tx, w.Org, org.PolicyID(w.Org), org.Policy{SitePrivacy: "protected", Retention: map[string]int{erasure.Photos: 30}})
 		return err
 	})
+	w.Clock.Advance(erasure.Hold)
 	check(t, w.keep.Nightly(ctx))
 	if w.blobs.Has(alone) || !w.blobs.Has(shared) {
 		t.Errorf("the old file is there: %v, the young one: %v", w.blobs.Has(alone), w.blobs.Has(shared))
@@ -506,7 +513,7 @@ func TestPhotosExpire(t *testing.T) {
 	w.Read(t, func(r *ledger.Reader) error {
 		d, err := response.Responses.Get(r, old)
 		if a := d.Body.Attachments; len(a) != 1 || !a[0].Expired || a[0].Blob != "" || d.Body.Answers["well"] != "old" {
-			t.Errorf("the old response says %+v", d.Body)
+			t.Errorf("the old response says %+v, %v", d.Body, err)
 		}
 		d, err = response.Responses.Get(r, young)
 		if a := d.Body.Attachments; len(a) != 1 || a[0].Expired || a[0].Blob != shared {

@@ -11,6 +11,9 @@
 // order stays, without any content of what it erased, and a certificate says when
 // and by whom. The tree of the ledger verifies before and after.
 //
+// Retention is set by one person, in the policy; fewer days than before hold when
+// the policy has said so for seven days.
+//
 // Limits: other documents' entries keep the name of whoever made them, and answers
 // keep what people wrote into them. A person who belongs to several organizations
 // is erased when only one is left. Copies that left the server (exports, backups)

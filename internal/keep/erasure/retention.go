@@ -127,11 +127,10 @@ func (s *Service) due(ctx context.Context, organization string, days map[string]
 	var all []Due
 	err := s.Ledger.Read(ctx, func(r *ledger.Reader) error {
 		if days == nil {
-			policy, err := org.PolicyOf(r, organization)
-			if err != nil {
+			var err error
+			if days, err = kept(r, organization, now); err != nil {
 				return err
 			}
-			days = policy.Retention
 		}
 		all = all[:0]
 		for _, class := range Classes {
@@ -144,6 +143,32 @@ func (s *Service) due(ctx context.Context, organization string, days map[string]
 		return nil
 	})
 	return all, err
+}
+
+// kept is how many days an organization keeps each class (0: for ever). A shorter
+// time holds when it has stood for as long as an order to erase waits: otherwise one
+// person, or who has stolen his session, destroys by the policy in one night what
+// two could not destroy in a week.
+func kept(r *ledger.Reader, organization string, now time.Time) (map[string]int, error) {
+	policy, err := org.PolicyOf(r, organization)
+	if err != nil {
+		return nil, err
+	}
+	past, err := r.At(organization, now.Add(-Hold))
+	if err != nil {
+		return nil, err
+	}
+	before, err := org.PolicyOf(past, organization)
+	if err != nil {
+		return nil, err
+	}
+	days := map[string]int{}
+	for class, n := range policy.Retention {
+		if had := before.Retention[class]; n > 0 && had > 0 {
+			days[class] = max(n, had)
+		}
+	}
+	return days, nil
 }
 
 func (s *Service) devices(ctx context.Context, organization string) (ids []string, err error) {
@@ -345,11 +370,11 @@ func (s *Service) Nightly(ctx context.Context) error {
 		for class := range longest {
 			longest[class] = 0
 			for _, organization := range organizations {
-				policy, err := org.PolicyOf(r, organization)
+				all, err := kept(r, organization, s.Ledger.Now())
 				if err != nil {
 					return err
 				}
-				days := policy.Retention[class]
+				days := all[class]
 				if longest[class] = max(longest[class], days); days == 0 {
 					longest[class] = 0
 					break
