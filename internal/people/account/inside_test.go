@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/qanat-water/qanat/internal/base/fault"
+	"github.com/qanat-water/qanat/internal/base/store/storetest"
+	"github.com/qanat-water/qanat/internal/base/vault"
+	"github.com/qanat-water/qanat/internal/ledger"
 )
 
 // The vectors of RFC 6238, appendix B, for SHA-1.
@@ -115,6 +118,38 @@ func TestHasherIsBounded(t *testing.T) {
 	}
 	cancel()
 	wait.Wait()
+}
+
+// A device cookie comes from anybody: what is not ours says nothing, and what we
+// add to it stays short.
+func FuzzDeviceCookie(f *testing.F) {
+	v, err := vault.New([]byte("0123456789abcdef0123456789abcdef"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	l, err := ledger.Open(context.Background(), ledger.Config{Store: storetest.SQLite(f)(), Vault: v, Nouns: Nouns(), Origin: "test.example/qanat"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { l.Close() })
+	s := New(Config{Ledger: l, Vault: v, HashMemory: 64})
+	view := View{Account: Person{ID: "01a200f9-4555-7295-a9f3-86be5d3c3210"}}
+	ours := s.DeviceCookie(view, "")
+	for _, seed := range []string{"", ".", "....", ours, ours + "." + ours, strings.Repeat("A", 54), ours[:53] + "~"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, cookie string) {
+		next := s.DeviceCookie(view, cookie)
+		if next == "" {
+			if s.device(view.Account.ID, cookie) != s.device(view.Account.ID, ours) {
+				t.Fatalf("%q is taken for ours", cookie)
+			}
+			return
+		}
+		if len(next) > maxDeviceText || s.device(view.Account.ID, next) == "" {
+			t.Fatalf("after %q the cookie is %q", cookie, next)
+		}
+	})
 }
 
 // The default cost is the promised one.

@@ -87,6 +87,9 @@ type providerTry struct {
 // session that is complete, to link the account. It gives the provider's address
 // and what the browser keeps meanwhile.
 func (s *Service) BeginProvider(ctx context.Context, token, email string, at Place, visit Visit) (address, keep string, err error) {
+	if d, _ := s.keys.Take("", visit.From); d > 0 { // each may ask a provider outside
+		return "", "", wait(d)
+	}
 	is := ceremony{kind: "provider", place: at, sender: netaddr.Prefix(visit.From)}
 	if token != "" {
 		if view, err := s.Session(ctx, token); err == nil && view.Needs == NeedsNothing {

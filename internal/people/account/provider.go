@@ -36,7 +36,7 @@ type SignInProvider struct {
 	Create   bool     `json:"create,omitempty" doc:"people who are new get an account and a membership"`
 	Branch   string   `json:"branch,omitempty"`
 	Group    string   `json:"group,omitempty" enum:",viewers,members,managers"`
-	Required bool     `json:"required,omitempty" doc:"people with such an address who are no admins come in by it alone"`
+	Required bool     `json:"required,omitempty" doc:"the passwords of people with such an address, who are no admins, open nothing; their passkeys do"`
 }
 
 // SignInProviders is the noun of providers; an organization has one at most.
