@@ -35,6 +35,9 @@ func (s *Service) Invite(ctx context.Context, actor ledger.Actor, i Invitation) 
 		if err := access.Require(tx.Reader, actor, access.Create, access.Thing{Kind: "invitation", Org: b.Org, Branch: b.ID}); err != nil {
 			return err
 		}
+		if err := freshFor(tx, i.Group); err != nil {
+			return err
+		}
 		made, err = Invitations.Create(tx, b.Org, "", Invitation{
 			Branch: i.Branch, Group: i.Group, Name: strings.TrimSpace(i.Name), Email: account.Normal(i.Email),
 			Token: token.Hash(), Expires: tx.Now.Add(invitationLife), By: actor.ID,
@@ -57,6 +60,9 @@ func (s *Service) SignInLink(ctx context.Context, actor ledger.Actor, organizati
 		}
 		if actor.Kind != "system" {
 			if branch, err = reached(tx.Reader, actor, organization, person); err != nil {
+				return err
+			}
+			if err := access.Fresh(actor, tx.Now); err != nil { // it stands for another's password
 				return err
 			}
 		}

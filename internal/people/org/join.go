@@ -194,7 +194,10 @@ type Request struct {
 // Requests lists the requests to join an organization that the actor may decide,
 // those that wait first, then the newest.
 func (s *Service) Requests(ctx context.Context, actor ledger.Actor, organization string) ([]Request, error) {
-	return s.requests(ctx, actor, func(who string) (string, []any) {
+	if _, err := s.Tree(ctx, actor, organization); err != nil {
+		return nil, err
+	}
+	return s.requests(ctx, actor, func(string) (string, []any) {
 		return "n.org = $2 AND n.person <> $1", []any{organization}
 	})
 }

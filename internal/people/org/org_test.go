@@ -41,7 +41,7 @@ func TestLastAdminStays(t *testing.T) {
 
 		// A second admin comes; the first leaves; undoing the second's coming is refused.
 		var second int64
-		err = w.Ledger.Write(ctx, w.Admin, "", func(tx *ledger.Tx) error {
+		err = w.Ledger.Write(ctx, fresh(w, w.Admin), "", func(tx *ledger.Tx) error {
 			m, err := org.Join(tx, org.Membership{Person: w.Manager.ID, Branch: w.Org, Group: org.Admins})
 			second = m.Entry
 			return err
@@ -219,7 +219,9 @@ func TestInvitation(t *testing.T) {
 		partner := w.Person(t, "Peter Partner", other, org.Admins)
 		_, err = w.Orgs.SignInLink(ctx, partner, other, view.Account.ID)
 		wantCode(t, "link beyond reach", err, "invitation.reach")
-		link, err := w.Orgs.SignInLink(ctx, w.Admin, w.Org, view.Account.ID)
+		_, err = w.Orgs.SignInLink(ctx, w.Admin, w.Org, view.Account.ID)
+		wantCode(t, "link with an old second factor", err, "session.step-up")
+		link, err := w.Orgs.SignInLink(ctx, fresh(w, w.Admin), w.Org, view.Account.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -232,23 +234,23 @@ func TestInvitation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		reset, err := w.Orgs.SignInLink(ctx, w.Admin, w.Org, view.Account.ID)
+		reset, err := w.Orgs.SignInLink(ctx, fresh(w, w.Admin), w.Org, view.Account.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
-		fresh, _, err := w.Orgs.Accept(ctx, reset.Text, org.Answer{Password: "millet-lantern-7"}, visit)
+		opened, _, err := w.Orgs.Accept(ctx, reset.Text, org.Answer{Password: "millet-lantern-7"}, visit)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, err = w.Accounts.Session(ctx, stolen.Text)
 		wantCode(t, "a session from before the new password", err, "session.none")
-		if _, err := w.Accounts.Session(ctx, fresh.Text); err != nil {
+		if _, err := w.Accounts.Session(ctx, opened.Text); err != nil {
 			t.Errorf("the session of the link itself: %v", err)
 		}
 
 		// One that was made before its person came to belong to another organization too.
 		late := w.Person(t, "Lena Later", w.Org, org.Members)
-		early, err := w.Orgs.SignInLink(ctx, w.Admin, w.Org, late.ID)
+		early, err := w.Orgs.SignInLink(ctx, fresh(w, w.Admin), w.Org, late.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -266,7 +268,7 @@ func TestInvitation(t *testing.T) {
 		wantCode(t, "expired", err, "invitation.missing")
 		gone := w.Person(t, "Gone Admin", "", "")
 		m := w.Join(t, gone.ID, w.Org, org.Admins)
-		after, _, err := w.Orgs.Invite(ctx, gone, org.Invitation{Branch: w.Org, Group: org.Admins})
+		after, _, err := w.Orgs.Invite(ctx, fresh(w, gone), org.Invitation{Branch: w.Org, Group: org.Admins})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -293,5 +295,45 @@ func TestBootstrap(t *testing.T) {
 	tree, err := w.Orgs.Tree(ctx, ledger.Actor{ID: view.Account.ID, Kind: "account"}, organization)
 	if err != nil || tree.Organization.Body.Name != "Chikwawa Water" {
 		t.Fatalf("%+v, %v", tree, err)
+	}
+}
+
+// A session that was stolen without the second factor makes no admins, who would have one of their own.
+func TestAdminsAreMadeWithASecondFactor(t *testing.T) {
+	w := peopletest.New(t, storetest.SQLite(t)())
+	north := w.Branch(t, w.Org, "North")
+	held := w.Join(t, w.Manager.ID, north, org.Members)
+	token := ledger.Actor{Kind: "token", Name: "a program", Door: "test"}
+	w.Write(t, func(tx *ledger.Tx) error {
+		d, err := account.ServiceTokens.Create(tx, w.Org, "", account.ServiceToken{Name: "a program", Branch: w.Org, Group: org.Admins, Hash: "x", Expires: tx.Now.Add(time.Hour), State: account.Active})
+		token.ID = d.ID
+		return err
+	})
+	for what, make := range map[string]func(by ledger.Actor, branch, group string) error{
+		"invite": func(by ledger.Actor, branch, group string) error {
+			if by.Kind == "token" {
+				by = w.Admin
+			}
+			_, _, err := w.Orgs.Invite(ctx, by, org.Invitation{Branch: branch, Group: group})
+			return err
+		},
+		"join": func(by ledger.Actor, branch, group string) error {
+			_, err := w.Orgs.Join(ctx, by, org.Membership{Person: w.Viewer.ID, Branch: branch, Group: group})
+			return err
+		},
+		"regroup": func(by ledger.Actor, _, group string) error {
+			_, err := w.Orgs.Regroup(ctx, by, held, 0, group)
+			return err
+		},
+	} {
+		for _, by := range []ledger.Actor{w.Admin, token} {
+			wantCode(t, what+" by "+by.Kind, make(by, north, org.Admins), "session.step-up")
+		}
+		if err := make(w.Admin, north, org.Managers); err != nil {
+			t.Errorf("%s a manager: %v", what, err)
+		}
+		if err := make(fresh(w, w.Admin), north, org.Admins); err != nil {
+			t.Errorf("%s an admin, with a fresh second factor: %v", what, err)
+		}
 	}
 }

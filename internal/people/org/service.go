@@ -152,6 +152,16 @@ func stranger(r *ledger.Reader, organization, person string) error {
 	return err
 }
 
+// freshFor asks who makes an admin for a second factor shown just now. Else a
+// stolen session makes an admin of its own, who then shows a factor of his, and
+// two of these are the two people that an erasure takes.
+func freshFor(tx *ledger.Tx, group string) error {
+	if group != Admins {
+		return nil
+	}
+	return access.Fresh(tx.Actor, tx.Now)
+}
+
 // Join is the function of that name inside a transaction.
 func Join(tx *ledger.Tx, m Membership) (ledger.Doc[Membership], error) {
 	b, err := Branches.Get(tx.Reader, m.Branch)
@@ -165,6 +175,9 @@ func Join(tx *ledger.Tx, m Membership) (ledger.Doc[Membership], error) {
 		if err := stranger(tx.Reader, b.Org, m.Person); err != nil {
 			return ledger.Doc[Membership]{}, err
 		}
+	}
+	if err := freshFor(tx, m.Group); err != nil {
+		return ledger.Doc[Membership]{}, err
 	}
 	return Memberships.Create(tx, b.Org, "", m)
 }
@@ -181,6 +194,9 @@ func (s *Service) Regroup(ctx context.Context, actor ledger.Actor, membership st
 
 func regroup(tx *ledger.Tx, membership string, ifRevision int64, group string) (ledger.Doc[Membership], error) {
 	if err := require(tx, "membership", membership, access.Edit); err != nil {
+		return ledger.Doc[Membership]{}, err
+	}
+	if err := freshFor(tx, group); err != nil {
 		return ledger.Doc[Membership]{}, err
 	}
 	return Memberships.Update(tx, membership, ifRevision, func(m *Membership) error { m.Group = group; return nil })
