@@ -177,7 +177,7 @@ var pageOrder = []pageGroup{
 	{"Surveys and responses", []string{"survey", "form", "deployment", "response", "submission"}},
 	{"Phones and devices", []string{"phone", "device", "refusal"}},
 	{"The organization", []string{"branch", "team", "membership", "invitation", "join_code", "join_request", "policy", "workspace", "token", "activity"}},
-	{"People", []string{"account", "session", "passkey", "security_event"}},
+	{"People", []string{"account", "session", "passkey", "sign_in_provider", "security_event"}},
 }
 
 const intro = `# Who may do what

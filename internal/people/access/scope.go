@@ -89,7 +89,7 @@ type lock struct {
 // unlocked are the kinds that workspaces do not narrow: who somebody is, and the
 // organization he works in. All kinds but these are hidden, unless the workspace
 // names their survey or site type.
-var unlocked = []string{"account", "session", "phone", "branch", "team", "membership", "invitation", "join_code", "join_request", "token", "policy", "workspace", "break_glass", "site_type"}
+var unlocked = []string{"account", "session", "phone", "branch", "team", "membership", "invitation", "join_code", "join_request", "token", "sign_in_provider", "policy", "workspace", "break_glass", "site_type"}
 
 const workspaceColumns = "n.org, n.people, n.surveys, n.types, n.presets"
 
