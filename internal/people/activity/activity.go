@@ -30,7 +30,7 @@ import (
 const (
 	maxActs   = 100
 	maxLook   = 2000 // acts that are looked at for one page, so that a page of the unseen ends
-	maxOpened = 4000 // sealed entries that are opened for one page, when address or reason are asked for
+	maxOpened = 3000 // sealed entries that are opened for one page, when address or reason are asked for
 )
 
 // Service reads and reverts.

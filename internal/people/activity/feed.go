@@ -45,7 +45,7 @@ type LineActor struct {
 }
 
 const (
-	maxBatch   = 500     // entries that are looked at for one batch
+	maxBatch   = 100     // entries that are looked at for one batch, each of up to 4 MiB before and after
 	maxChanges = 1 << 18 // bytes of changes in a line
 )
 
