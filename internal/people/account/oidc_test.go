@@ -20,6 +20,7 @@ import (
 	"github.com/qanat-water/qanat/internal/base/store"
 	"github.com/qanat-water/qanat/internal/base/store/storetest"
 	"github.com/qanat-water/qanat/internal/ledger"
+	"github.com/qanat-water/qanat/internal/people/access"
 	"github.com/qanat-water/qanat/internal/people/account"
 	"github.com/qanat-water/qanat/internal/people/org"
 	"github.com/qanat-water/qanat/internal/people/peopletest"
@@ -278,6 +279,8 @@ func TestOpenIDConnect(t *testing.T) {
 		set("required", fresh(w.Admin), "", func(v *account.ProviderView) { v.Required, v.Secret = true, "" })
 		_, _, err = w.Accounts.SignIn(ctx, "ruth@water.example", password, home)
 		wantCode(t, "her password", err, "provider.required")
+		_, err = w.Accounts.CheckPassword(ctx, "ruth@water.example", password, home)
+		wantCode(t, "her password with a join code or an invitation", err, "provider.required")
 		w.Write(t, func(tx *ledger.Tx) error {
 			a, err := account.Create(tx, "admin@water.example", "Ada Admin", hashed)
 			if err == nil {
@@ -304,6 +307,14 @@ func TestOpenIDConnect(t *testing.T) {
 		if err := w.Accounts.RemoveProvider(ctx, fresh(w.Admin), w.Org); err != nil {
 			t.Fatal(err)
 		}
+		var removed int64
+		w.Read(t, func(r *ledger.Reader) error {
+			entries, err := r.Entries(ledger.Filter{Kind: "sign_in_provider", Limit: 1})
+			removed = entries[0].Number
+			return err
+		})
+		_, err = w.Ledger.Undo(ctx, w.Admin, "", removed, access.MayUndo)
+		wantCode(t, "brought back by an undo, with an old second factor", err, "session.step-up")
 		_, _, err = w.Accounts.BeginProvider(ctx, "", "ruth@water.example", portal, home)
 		wantCode(t, "after it was removed", err, "provider.none")
 	})

@@ -47,8 +47,12 @@ var SignInProviders = ledger.Noun[SignInProvider]{
 		Row:     func(d ledger.Doc[SignInProvider]) []any { return []any{access.ListText(d.Body.Domains)} },
 	},
 	Check: func(tx *ledger.Tx, _, after *ledger.Doc[SignInProvider]) error {
-		if after == nil {
-			return nil
+		// Who says who people are is changed with a second factor, by an undo too.
+		if err := access.Fresh(tx.Actor, tx.Now); err != nil || after == nil {
+			return err
+		}
+		if err := access.Visiting(tx, after.Org); err != nil {
+			return err
 		}
 		if err := after.Body.check(); err != nil {
 			return err

@@ -46,9 +46,6 @@ func (s *Service) SignIn(ctx context.Context, email, password string, visit Visi
 	if err != nil {
 		return Token{}, View{}, err
 	}
-	if err := s.byProviderOnly(ctx, account); err != nil {
-		return Token{}, View{}, err
-	}
 	token := NewToken()
 	actor := ledger.Actor{ID: account.ID, Kind: "account", Name: account.Body.Name, Door: visit.Door, From: visit.From}
 	err = s.ledger.Write(ctx, actor, "signed in with password", func(tx *ledger.Tx) error {
@@ -62,9 +59,14 @@ func (s *Service) SignIn(ctx context.Context, email, password string, visit Visi
 }
 
 // CheckPassword tells whose password this is. An unknown address, an account
-// that has ended and one without a password take as long as a wrong password.
+// that has ended and one without a password take as long as a wrong password. A
+// right one counts for nothing where people come in by a provider.
 func (s *Service) CheckPassword(ctx context.Context, email, password string, visit Visit) (ledger.Doc[Account], error) {
-	return s.checkOwn(ctx, email, password, "", visit)
+	account, err := s.checkOwn(ctx, email, password, "", visit)
+	if err == nil {
+		err = s.byProviderOnly(ctx, account)
+	}
+	return account, err
 }
 
 // checkOwn is CheckPassword in a session that is known to be the person's ("": none).

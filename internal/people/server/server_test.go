@@ -315,6 +315,11 @@ func TestBreakGlass(t *testing.T) {
 		})
 		wantCode(t, "make a token", err, "membership.visitor")
 		err = w.World.Ledger.Write(ctx, me, "", func(tx *ledger.Tx) error {
+			_, err := account.SignInProviders.Create(tx, w.Org, "", account.SignInProvider{Name: "mine", Issuer: "https://login.example.org", Client: "x", Domains: []string{"example.org"}, Factor: account.FactorAll})
+			return err
+		})
+		wantCode(t, "let people in by a provider of his", err, "membership.visitor")
+		err = w.World.Ledger.Write(ctx, me, "", func(tx *ledger.Tx) error {
 			_, err := access.Grants.Create(tx, w.Org, "", access.Grant{Thing: "site:" + w.Org, Principal: "person:" + me.ID, Role: "admin"})
 			return err
 		})
