@@ -141,8 +141,8 @@ func FuzzDeviceCookie(f *testing.F) {
 	f.Fuzz(func(t *testing.T, cookie string) {
 		next := s.DeviceCookie(view, cookie)
 		if next == "" {
-			if s.device(view.Account.ID, cookie) != s.device(view.Account.ID, ours) {
-				t.Fatalf("%q is taken for ours", cookie)
+			if s.device("01a200f9-4555-7295-a9f3-86be5d3c3211", cookie) != "" {
+				t.Fatalf("%q is known for another account too", cookie)
 			}
 			return
 		}
