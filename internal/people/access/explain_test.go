@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -21,16 +22,21 @@ import (
 	"github.com/qanat-water/qanat/internal/people/peopletest"
 )
 
-// fewer lets a property run a few times where each question is a round trip.
-func fewer(t *testing.T, checks, onPostgres string, engine store.Engine) {
+// fewer lets a property run a few times where each question is a round trip, and
+// where everything is short: rapid divides by five then.
+func fewer(t *testing.T, sqlite, postgres int, engine store.Engine) {
 	f := flag.Lookup("rapid.checks")
 	if f.Value.String() != f.DefValue {
 		return
 	}
+	checks := sqlite
 	if engine == store.Postgres {
-		checks = onPostgres
+		checks = postgres
 	}
-	f.Value.Set(checks)
+	if testing.Short() {
+		checks = 5 * max(2, checks/5)
+	}
+	f.Value.Set(strconv.Itoa(checks))
 	t.Cleanup(func() { f.Value.Set(f.DefValue) })
 }
 
@@ -43,9 +49,10 @@ func TestWhoIsDecide(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		st := open()
 		w := peopletest.New(t, st, nouns...)
-		fewer(t, "20", "5", st.Engine())
+		fewer(t, 20, 5, st.Engine())
 		verbs := asked
-		if st.Engine() == store.Postgres {
+		few := testing.Short() || st.Engine() == store.Postgres
+		if few {
 			verbs = asked[:2]
 		}
 		answers, named, forAll := 0, 0, 0
@@ -53,6 +60,9 @@ func TestWhoIsDecide(t *testing.T) {
 			s := draw(t, w.Ledger)
 			err := w.Ledger.Read(ctx, func(r *ledger.Reader) error {
 				for kind, ids := range s.kindsOf {
+					if few {
+						ids = ids[:min(len(ids), 3)]
+					}
 					for _, id := range ids {
 						thing, err := access.Describe(r, kind, id)
 						if err != nil {
@@ -149,7 +159,7 @@ func TestChainsCarryTheDecision(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		st := open()
 		w := peopletest.New(t, st, nouns...)
-		fewer(t, "20", "4", st.Engine())
+		fewer(t, 20, 4, st.Engine())
 		cut := map[string]int{}
 		rapid.Check(t, func(t *rapid.T) {
 			s := draw(t, w.Ledger)
@@ -216,7 +226,7 @@ func TestChainsCarryTheDecision(t *testing.T) {
 			}
 		})
 		for _, link := range []string{"person", "membership", "reaches", "manages", "grant", "list", "owner"} {
-			if cut[link] == 0 && st.Engine() == store.SQLite { // there it runs often enough
+			if cut[link] == 0 && st.Engine() == store.SQLite && !testing.Short() { // there it runs often enough
 				t.Errorf("no chain was cut at a %s: the scenes are too plain (%v)", link, cut)
 			}
 		}
@@ -274,7 +284,7 @@ func TestWhatIfIsDoing(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		st := open()
 		w := peopletest.New(t, st, nouns...)
-		fewer(t, "25", "6", st.Engine())
+		fewer(t, 25, 6, st.Engine())
 		gained, lost := 0, 0
 		rapid.Check(t, func(t *rapid.T) {
 			s := draw(t, w.Ledger)
@@ -363,7 +373,7 @@ func TestWhatIfIsDoing(t *testing.T) {
 			}
 			compare("taking back", told, after, rights())
 		})
-		if (gained == 0 || lost == 0) && st.Engine() == store.SQLite {
+		if (gained == 0 || lost == 0) && st.Engine() == store.SQLite && !testing.Short() {
 			t.Errorf("%d rights gained, %d lost: the scenes are too plain", gained, lost)
 		}
 	})
