@@ -326,6 +326,11 @@ func checkMembership(tx *ledger.Tx, before, after *ledger.Doc[Membership]) error
 			return err
 		}
 	}
+	if before != nil && (after == nil || after.Body != before.Body) {
+		if err := staysInside(tx, before); err != nil {
+			return err
+		}
+	}
 	if after == nil {
 		return nil
 	}

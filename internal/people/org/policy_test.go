@@ -380,3 +380,34 @@ func TestEveryBranchKeepsAnAdmin(t *testing.T) {
 		t.Errorf("%d admins", n)
 	}
 }
+
+// Nobody gets out of a workspace by leaving the group that it names.
+func TestNobodyLeavesAWorkspace(t *testing.T) {
+	w := peopletest.New(t, storetest.SQLite(t)())
+	var team string
+	w.Write(t, func(tx *ledger.Tx) error {
+		d, err := org.Teams.Create(tx, w.Org, "", org.Team{Branch: w.Org, Name: "Contractors"})
+		team = "team:" + d.ID
+		return err
+	})
+	in := w.Join(t, w.Viewer.ID, w.Org, team)
+	w.Write(t, func(tx *ledger.Tx) error {
+		_, err := org.Workspaces.Create(tx, w.Org, "", org.Workspace{Name: "Pilot", People: []string{team}})
+		return err
+	})
+	wantCode(t, "leaving the team", w.Orgs.Leave(ctx, w.Viewer, in, 0), "workspace.locked")
+	other := ""
+	for _, m := range must(w.Orgs.Members(ctx, w.Admin, w.Org)) {
+		for _, h := range m.Memberships {
+			if m.Account.ID == w.Viewer.ID && h.ID != in {
+				other = h.ID
+			}
+		}
+	}
+	if err := w.Orgs.Leave(ctx, w.Admin, other, 0); err != nil {
+		t.Errorf("taken out of the other group by an admin: %v", err)
+	}
+	if err := w.Orgs.Leave(ctx, w.Viewer, in, 0); err != nil {
+		t.Errorf("leaving altogether: %v", err)
+	}
+}

@@ -243,3 +243,20 @@ func some(list []string) []string {
 	}
 	return list
 }
+
+// staysInside refuses that somebody gets out of a workspace by giving up the group
+// that it names, and keeps another. Who leaves altogether may.
+func staysInside(tx *ledger.Tx, m *ledger.Doc[Membership]) error {
+	if tx.Actor.Kind != "account" || tx.Actor.ID != m.Body.Person {
+		return nil
+	}
+	locked := access.Outside(tx, m.Org)
+	if locked == nil || fault.KindOf(locked) != fault.Denied {
+		return locked
+	}
+	var one int
+	if another, err := tx.Row([]any{&one}, "SELECT 1 FROM membership WHERE org = $1 AND person = $2 AND id <> $3 LIMIT 1", m.Org, m.Body.Person, m.ID); err != nil || !another {
+		return err
+	}
+	return fault.New(fault.Denied, "workspace.locked", "Who works inside a workspace does not change the own groups").WithMend("Ask an admin of the organization")
+}
