@@ -61,7 +61,7 @@ type workspace struct {
 }
 
 // place is where the line of a membership, grant or workspace stands, to find it when it goes.
-type place struct{ kind, key, id string }
+type place struct{ kind, key string }
 
 // pictured are the nouns in the picture.
 var pictured = []string{"account", "membership", "branch", "access_grant", "token", "workspace", "phone"}
