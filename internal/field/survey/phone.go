@@ -65,6 +65,14 @@ func (s *Service) CreatePhone(ctx context.Context, actor ledger.Actor, org, acco
 		if err := access.Require(tx.Reader, actor, access.Create, access.Thing{Kind: "phone", Org: org, Branch: org}); err != nil {
 			return err
 		}
+		if actor.Kind == "token" { // what speaks for a person would outlast the token, and see what its scope does not name
+			return fault.New(fault.Denied, "phone.person", "Phones are set up by people").WithMend("Sign in as a manager of the organization")
+		}
+		if account != actor.ID {
+			if err := access.Outside(tx, org); err != nil {
+				return err
+			}
+		}
 		var one int
 		if member, err := tx.Row([]any{&one}, "SELECT 1 FROM membership WHERE person = $1 AND org = $2", account, org); err != nil {
 			return err
