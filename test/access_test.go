@@ -30,7 +30,7 @@ func TestAccessExplained(t *testing.T) {
 			Chains          chains
 		}
 	}](second, "/access/who?verb=see&"+on)
-	if who.Everyone || who.Count != 3 || len(who.People) != 3 || !strings.Contains(who.People[2].Chains[0].Text, "Vera Viewer → viewers of ") {
+	if who.Everyone || who.Count != 3 || len(who.People) != 3 || !strings.Contains(who.People[1].Chains[0].Text, "Vera Viewer → viewers of ") {
 		t.Errorf("who may see: %+v", who)
 	}
 	type why struct {
