@@ -119,7 +119,7 @@ func (a *Authenticator) Create(from any) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := append(a.data(attested), make([]byte, 16)...) // no model is named
+	data := append(a.data(attested), make([]byte, 16)...)         // no model is named
 	data = binary.BigEndian.AppendUint16(data, uint16(len(k.id))) // #nosec G115 -- 16 to 32 bytes of our own
 	data = append(append(data, k.id...), cose...)
 	object, err := cbor.Marshal(map[string]any{"fmt": "none", "attStmt": map[string]any{}, "authData": data})
