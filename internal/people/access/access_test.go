@@ -342,3 +342,21 @@ func TestEndedAccount(t *testing.T) {
 	}
 	check(false)
 }
+
+// Everybody sees a public site, and only its people with whom it is shared.
+func TestGrantsAreNotTold(t *testing.T) {
+	c := newCast(t, storetest.SQLite(t)())
+	c.Read(t, func(r *ledger.Reader) error {
+		site, err := access.Describe(r, "site", c.things["site public"])
+		if err != nil {
+			return err
+		}
+		for who, told := range map[string]int{"org member": 3, "branch admin": 3, "admin": 3, "view": 1, "edit": 1, "outsider": 0} {
+			grants, err := access.On(r, c.people[who], site)
+			if err != nil || len(grants) != told || told == 1 && grants[0].Body.Principal != "person:"+c.people[who].ID {
+				t.Errorf("%s is told of %d grants, want %d: %+v, %v", who, len(grants), told, grants, err)
+			}
+		}
+		return nil
+	})
+}

@@ -137,12 +137,35 @@ func TakeBack(tx *ledger.Tx, id string) error {
 	return Grants.Delete(tx, id, 0)
 }
 
-// On lists the grants on a thing; who may see the thing may see them.
+// On lists the grants on a thing. Who may see the thing and belongs to its
+// organization, or may share it, sees all of them; others those that mean them:
+// everybody on the server sees a public site, and not whom it is shared with.
 func On(r *ledger.Reader, actor ledger.Actor, t Thing) ([]ledger.Doc[Grant], error) {
-	if err := Require(r, actor, See, t); err != nil {
+	s, err := Principals(r, actor)
+	if err == nil {
+		err = s.Require(r, See, t)
+	}
+	if err != nil {
 		return nil, err
 	}
-	return Grants.List(r, "n.kind = $1 AND n.subject = $2 ORDER BY n.id", t.Kind, t.ID)
+	all, err := Grants.List(r, "n.kind = $1 AND n.subject = $2 ORDER BY n.id", t.Kind, t.ID)
+	if err != nil || s.System || t.Org != "" && s.belongs(t.Org) {
+		return all, err
+	}
+	if err := s.Require(r, Share, t); err == nil || fault.KindOf(err) != fault.Denied {
+		return all, err
+	}
+	own := []ledger.Doc[Grant]{}
+	for _, g := range all {
+		is, err := s.Is(r, g.Body.Principal)
+		if err != nil {
+			return nil, err
+		}
+		if is {
+			own = append(own, g)
+		}
+	}
+	return own, nil
 }
 
 func (g Grant) target(r *ledger.Reader) (Thing, error) {
