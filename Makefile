@@ -78,7 +78,7 @@ web/dist.stamp: web/node_modules/.stamp $(shell find web/src web/public web/inde
 	@touch $@
 
 api: ## the API's description and the portal's types made from it
-	go run ./cmd/qanat openapi > web/src/api/openapi.json
+	go run ./cmd/qanat openapi > web/src/api/openapi.json.new && mv web/src/api/openapi.json.new web/src/api/openapi.json
 	cd web && npm run api
 
 clean: ## what was built
