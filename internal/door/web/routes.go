@@ -33,6 +33,7 @@ func (s *server) routes() {
 	on(s, "DELETE /session", "Sign out", s.signOut)
 	on(s, "POST /session/code", "Give the second factor", s.sessionCode)
 	as(s, "POST /session/step-up", "Show the second factor again", s.sessionStepUp)
+	as(s, "GET /session/fresh", "Was the second factor shown within ten minutes; asked before a download, which cannot ask itself", s.sessionFresh)
 	on(s, "POST /session/totp", "Begin to set up a second factor", s.totpSetup)
 	on(s, "POST /session/totp/confirm", "Confirm the second factor", s.totpConfirm)
 	on(s, "POST /session/recovery", "Give a recovery code instead of the second factor", s.sessionRecover)

@@ -9,6 +9,7 @@ import (
 	"github.com/qanat-water/qanat/internal/base/fault"
 	"github.com/qanat-water/qanat/internal/base/qrcode"
 	"github.com/qanat-water/qanat/internal/ledger"
+	"github.com/qanat-water/qanat/internal/people/access"
 	"github.com/qanat-water/qanat/internal/people/account"
 	"github.com/qanat-water/qanat/internal/people/org"
 )
@@ -124,6 +125,10 @@ func (s *server) sessionCode(ctx context.Context, in *codeRequest) (*sessionAnsw
 func (s *server) sessionStepUp(ctx context.Context, _ ledger.Actor, in *codeRequest) (*sessionAnswer, error) {
 	view, err := s.Accounts.StepUp(ctx, tokenOf(ctx), strings.ReplaceAll(in.Body.Code, " ", ""), visitOf(ctx))
 	return s.opened(ctx, account.Token{}, view, err)
+}
+
+func (s *server) sessionFresh(_ context.Context, actor ledger.Actor, _ *struct{}) (*none, error) {
+	return done(access.Fresh(actor, s.Ledger.Now()))
 }
 
 // TOTP is a second factor to set up, shown once.

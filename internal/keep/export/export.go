@@ -74,6 +74,9 @@ func (s *Service) Begin(ctx context.Context, actor ledger.Actor, organization, r
 		if err := access.RequireExport(tx.Reader, actor, access.Thing{Kind: "branch", ID: organization, Org: organization, Branch: organization}); err != nil {
 			return err
 		}
+		if err := access.FreshPerson(actor, tx.Now); err != nil { // confidential answers are in it
+			return err
+		}
 		_, err := Downloads.Create(tx, organization, "", Download{What: "everything", By: actor.ID})
 		return err
 	})

@@ -197,7 +197,12 @@ func TestExportsAreAllowedAndWrittenDown(t *testing.T) {
 			}
 		}
 		before, last := all(t, service, w.Admin, activity.Query{Org: w.Org})
-		if err := service.BeginExport(context.Background(), w.Admin, q, 17, "activity exported as CSV"); err != nil {
+		if err := service.BeginExport(context.Background(), w.Admin, q, 17, "activity exported as CSV"); fault.From(err).Code != "session.step-up" {
+			t.Errorf("with an old second factor: %v", err)
+		}
+		fresh := w.Admin
+		fresh.Factor = w.Ledger.Now()
+		if err := service.BeginExport(context.Background(), fresh, q, 17, "activity exported as CSV"); err != nil {
 			t.Fatal(err)
 		}
 		after, _, _, err := service.Batch(context.Background(), w.Admin, activity.Query{Org: w.Org}, last)

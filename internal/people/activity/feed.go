@@ -9,6 +9,7 @@ import (
 
 	"github.com/qanat-water/qanat/internal/base/id"
 	"github.com/qanat-water/qanat/internal/ledger"
+	"github.com/qanat-water/qanat/internal/people/access"
 )
 
 // Line is an entry as exports and the feed tell it. Its names are a format that
@@ -56,6 +57,9 @@ func (s *Service) BeginExport(ctx context.Context, actor ledger.Actor, q Query, 
 	record := AccessRecord{What: what, Thing: "activity:" + q.Org, Detail: q.words(after)}
 	return s.Ledger.Write(ctx, actor, "", func(tx *ledger.Tx) error {
 		if err := mayExport(tx.Reader, actor, q.Org); err != nil {
+			return err
+		}
+		if err := access.FreshPerson(actor, tx.Now); err != nil {
 			return err
 		}
 		if actor.Kind != "token" {
