@@ -4,7 +4,27 @@ import (
 	"time"
 
 	"github.com/qanat-water/qanat/internal/base/fault"
+	"github.com/qanat-water/qanat/internal/ledger"
 )
+
+// How many lists of the past are made at once. Each opens all that has changed
+// since, up to a hundred thousand records.
+const (
+	maxPasts      = 8
+	maxPastsOfOne = 4
+)
+
+// past takes a place for a list as of a moment; free gives it back. A list of now needs none.
+func (s *server) past(actor ledger.Actor, at time.Time) (free func(), err error) {
+	if at.IsZero() {
+		return func() {}, nil
+	}
+	free, ok := s.pasts.Take(actor.ID)
+	if !ok {
+		return nil, fault.New(fault.TooMany, "at.busy", "Other lists of the past are being made").After(time.Second).WithMend("Try again in a moment")
+	}
+	return free, nil
+}
 
 // AsOf asks for what was, instead of what is. Links are followed with the same
 // moment; names of other things are those of today.

@@ -72,3 +72,31 @@ func TestPathsAreRead(t *testing.T) {
 		}
 	}
 }
+
+// Lists of the past cost a lot: one person does not keep all others from them.
+func TestListsOfThePastAreFew(t *testing.T) {
+	s, _ := newServer(House{})
+	then := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
+	one := ledger.Actor{Kind: "account", ID: "one"}
+	var last func()
+	for range maxPastsOfOne {
+		free, err := s.past(one, then)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = free
+	}
+	if _, err := s.past(one, then); err == nil || fault.From(err).Code != "at.busy" {
+		t.Errorf("one more: %v", err)
+	}
+	if _, err := s.past(one, time.Time{}); err != nil {
+		t.Errorf("now: %v", err)
+	}
+	if _, err := s.past(ledger.Actor{Kind: "account", ID: "another"}, then); err != nil {
+		t.Errorf("somebody else: %v", err)
+	}
+	last()
+	if _, err := s.past(one, then); err != nil {
+		t.Errorf("when one has ended: %v", err)
+	}
+}

@@ -41,6 +41,11 @@ func (s *server) responses(ctx context.Context, actor ledger.Actor, in *response
 	if err != nil {
 		return nil, err
 	}
+	free, err := s.past(actor, at)
+	if err != nil {
+		return nil, err
+	}
+	defer free()
 	page, err := s.Responses.List(ctx, actor, response.Filter{
 		Org: in.Org, Survey: in.Survey, Deployment: in.Deployment, Site: in.Site, State: in.State, Enumerator: in.Enumerator, Text: in.Text, Before: in.Cursor, Limit: in.Limit, At: at,
 	})

@@ -96,6 +96,7 @@ type server struct {
 	refused  *guard.Rate  // refused attempts that are written down, of each actor and route
 	noted    *guard.Rate  // and of all together
 	previews *guard.Slots // changes of rights that are tried out
+	pasts    *guard.Slots // lists of the past that are being made
 	finds    *guard.Rate  // of principals by name, by person
 	tokens   *guard.Rate  // requests of each service token
 	revoked  revocations
@@ -110,7 +111,7 @@ func Handler(h House) http.Handler {
 func newServer(h House) (*server, *http.ServeMux) {
 	s := &server{
 		House: h, origins: http.NewCrossOriginProtection(), exports: guard.NewSlots(maxExports, maxExportsOfOne), feeds: guard.NewSlots(maxFeeds, maxFeedsOfOne), refused: guard.NewRate(refusalRate, 1, maxKeys), noted: guard.NewRate(1, notedBurst, 1),
-		uploads: guard.NewSlots(maxUploads, maxUploadsOfOne), previews: guard.NewSlots(maxPreviews, maxPreviewsOfOne),
+		uploads: guard.NewSlots(maxUploads, maxUploadsOfOne), previews: guard.NewSlots(maxPreviews, maxPreviewsOfOne), pasts: guard.NewSlots(maxPasts, maxPastsOfOne),
 		finds:  guard.NewRate(findRate, findBurst, maxKeys),
 		tokens: guard.NewRate(tokenPerSecond, tokenBurst, maxKeys),
 		rate:   guard.NewRate(perSecond, burst, maxKeys), claims: guard.NewRate(claimRate, claimBurst, maxKeys),
