@@ -306,11 +306,7 @@ func (s *Service) Members(ctx context.Context, actor ledger.Actor, organization 
 	if err != nil {
 		return nil, err
 	}
-	paths := tree.paths()
-	teams := map[string]string{}
-	for _, t := range tree.Teams {
-		teams["team:"+t.ID] = t.Body.Name
-	}
+	paths, teams := tree.paths(), tree.teamNames()
 	err = s.ledger.Read(ctx, func(r *ledger.Reader) error {
 		where, args, err := access.Visible(r, actor, "membership")
 		if err != nil {
