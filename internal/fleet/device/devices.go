@@ -135,6 +135,25 @@ func (d *Devices) Get(ctx context.Context, actor ledger.Actor, id string) (doc l
 	return doc, err
 }
 
+// GetAt reads a device as it stood at a time.
+func (d *Devices) GetAt(ctx context.Context, actor ledger.Actor, id string, at time.Time) (doc ledger.Doc[Device], err error) {
+	err = d.c.Ledger.Read(ctx, func(r *ledger.Reader) error {
+		past, err := r.At("", at)
+		if err != nil {
+			return err
+		}
+		if doc, err = Noun.Get(past, id); err != nil {
+			return err
+		}
+		set, err := access.Principals(r, actor)
+		if err != nil {
+			return err
+		}
+		return set.RequireThen(r, access.See, thing(doc))
+	})
+	return doc, err
+}
+
 func get(r *ledger.Reader, actor ledger.Actor, verb access.Verb, id string) (ledger.Doc[Device], error) {
 	doc, err := Noun.Get(r, id)
 	if err != nil {
@@ -147,8 +166,9 @@ func get(r *ledger.Reader, actor ledger.Actor, verb access.Verb, id string) (led
 type Filter struct {
 	Org, Site string
 	State     State
-	After     string // the last one of the page before: its id
-	Limit     int    // 1 to 500
+	After     string    // the last one of the page before: its id
+	Limit     int       // 1 to 500
+	At        time.Time // as they stood then; zero: now
 }
 
 // List gives the devices that the actor may see, by name.
@@ -157,7 +177,18 @@ func (d *Devices) List(ctx context.Context, actor ledger.Actor, f Filter) (docs 
 		return nil, fault.Newf(fault.Invalid, "device.limit", "A page has 1 to 500 devices, not %d", f.Limit)
 	}
 	err = d.c.Ledger.Read(ctx, func(r *ledger.Reader) error {
-		where, args, err := access.Visible(r, actor, Noun.Name)
+		set, err := access.Principals(r, actor)
+		if err != nil {
+			return err
+		}
+		see := set.Visible
+		if !f.At.IsZero() {
+			if r, err = r.At(f.Org, f.At); err != nil {
+				return err
+			}
+			see = set.VisibleThen
+		}
+		where, args, err := see(Noun.Name, access.See)
 		if err != nil {
 			return err
 		}
@@ -175,7 +206,7 @@ func (d *Devices) List(ctx context.Context, actor ledger.Actor, f Filter) (docs 
 			and("n.state = $%d", string(f.State))
 		}
 		if f.After != "" {
-			and("(n.name, n.id) > (SELECT a.name, a.id FROM device a WHERE a.id = $%d)", f.After)
+			and("(n.name, n.id) > (SELECT a.name, a.id FROM "+r.From(Noun.Name)+" a WHERE a.id = $%d)", f.After)
 		}
 		args = append(args, int64(f.Limit))
 		docs, err = Noun.List(r, where+fmt.Sprintf(" ORDER BY n.name, n.id LIMIT $%d", len(args)), args...)
