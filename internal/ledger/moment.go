@@ -89,8 +89,11 @@ func (r *Reader) From(noun string) string {
 	if r.moment == nil {
 		return noun
 	}
-	return noun + thenSuffix
+	return Then(noun)
 }
+
+// Then is what From calls a noun's table in the past.
+func Then(noun string) string { return noun + thenSuffix }
 
 const thenSuffix = "_then"
 

@@ -98,6 +98,11 @@ func (s *Service) Get(ctx context.Context, actor ledger.Actor, surveyID string) 
 	return doc, err
 }
 
+// GetAt reads a survey as it stood at a time.
+func (s *Service) GetAt(ctx context.Context, actor ledger.Actor, surveyID string, at time.Time) (ledger.Doc[Survey], error) {
+	return getAt(ctx, s, actor, &Surveys, SurveyThing, surveyID, at)
+}
+
 // List gives the surveys of an organization that the actor may see.
 func (s *Service) List(ctx context.Context, actor ledger.Actor, org string) (docs []ledger.Doc[Survey], err error) {
 	return s.ListAt(ctx, actor, org, time.Time{})
@@ -127,14 +132,24 @@ func (s *Service) Deployment(ctx context.Context, actor ledger.Actor, deployment
 	return doc, err
 }
 
+// DeploymentAt reads a deployment as it stood at a time, under the survey of today.
+func (s *Service) DeploymentAt(ctx context.Context, actor ledger.Actor, deploymentID string, at time.Time) (ledger.Doc[Deployment], error) {
+	return getAt(ctx, s, actor, &Deployments, DeploymentThing, deploymentID, at)
+}
+
 // Deployments lists a survey's deployments that the actor may see.
 func (s *Service) Deployments(ctx context.Context, actor ledger.Actor, surveyID string) (docs []ledger.Doc[Deployment], err error) {
+	return s.DeploymentsAt(ctx, actor, surveyID, time.Time{})
+}
+
+// DeploymentsAt is Deployments as they stood at a time, unless that is zero, of a survey that is still there.
+func (s *Service) DeploymentsAt(ctx context.Context, actor ledger.Actor, surveyID string, at time.Time) (docs []ledger.Doc[Deployment], err error) {
 	err = s.Ledger.Read(ctx, func(r *ledger.Reader) error {
 		survey, err := s.require(r, actor, access.See, surveyID)
 		if err != nil {
 			return err
 		}
-		docs, err = visible(r, actor, &Deployments, survey.Org, "AND n.survey = ? ORDER BY n.name, n.id", surveyID)
+		docs, err = visibleAt(r, actor, &Deployments, survey.Org, at, "AND n.survey = ? ORDER BY n.name, n.id", surveyID)
 		return err
 	})
 	return docs, err

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"time"
 
 	"github.com/qanat-water/qanat/internal/base/fault"
 	"github.com/qanat-water/qanat/internal/ledger"
@@ -106,8 +107,13 @@ func (s *Service) RevokePhone(ctx context.Context, actor ledger.Actor, id, reaso
 
 // Phones lists the phones of an organization that the actor may see.
 func (s *Service) Phones(ctx context.Context, actor ledger.Actor, org string) (docs []ledger.Doc[Phone], err error) {
+	return s.PhonesAt(ctx, actor, org, time.Time{})
+}
+
+// PhonesAt is Phones as they stood at a time, unless that is zero.
+func (s *Service) PhonesAt(ctx context.Context, actor ledger.Actor, org string, at time.Time) (docs []ledger.Doc[Phone], err error) {
 	err = s.Ledger.Read(ctx, func(r *ledger.Reader) error {
-		docs, err = visible(r, actor, &Phones, org, "ORDER BY n.name, n.id")
+		docs, err = visibleAt(r, actor, &Phones, org, at, "ORDER BY n.name, n.id")
 		return err
 	})
 	return docs, err

@@ -242,12 +242,30 @@ func (s *Service) requireForm(r *ledger.Reader, actor ledger.Actor, verb access.
 	return doc, access.Require(r, actor, verb, t)
 }
 
-// visible lists the documents of an organization that the actor may see.
-func visible[T any](r *ledger.Reader, actor ledger.Actor, noun *ledger.Noun[T], org, rest string, args ...any) ([]ledger.Doc[T], error) {
-	return visibleAt(r, actor, noun, org, time.Time{}, rest, args...)
+// getAt reads a document as it stood at a time, when the actor may see it then and now.
+func getAt[T any](ctx context.Context, s *Service, actor ledger.Actor, noun *ledger.Noun[T], thing func(*ledger.Reader, ledger.Doc[T]) (access.Thing, error), id string, at time.Time) (doc ledger.Doc[T], err error) {
+	err = s.Ledger.Read(ctx, func(r *ledger.Reader) error {
+		past, err := r.At("", at)
+		if err != nil {
+			return err
+		}
+		if doc, err = noun.Get(past, id); err != nil {
+			return err
+		}
+		set, err := access.Principals(r, actor)
+		if err != nil {
+			return err
+		}
+		t, err := thing(r, doc)
+		if err != nil {
+			return err
+		}
+		return set.RequireThen(r, access.See, t)
+	})
+	return doc, err
 }
 
-// visibleAt is visible at a time, unless that is zero.
+// visibleAt lists the documents of an organization that the actor may see, as they stood at a time, unless that is zero.
 func visibleAt[T any](r *ledger.Reader, actor ledger.Actor, noun *ledger.Noun[T], org string, at time.Time, rest string, args ...any) ([]ledger.Doc[T], error) {
 	set, err := access.Principals(r, actor)
 	if err != nil {
