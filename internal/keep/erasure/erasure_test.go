@@ -311,6 +311,12 @@ func TestAPersonIsErased(t *testing.T) {
 			return err
 		}
 		_, err := survey.Phones.Create(tx, w.Org, "", survey.Phone{Account: gone.ID, Name: "his phone", TokenHash: strings.Repeat("a", 64)})
+		if err == nil {
+			_, err = account.ProviderLinks.Create(tx, "", "", account.ProviderLink{Account: gone.ID, Issuer: "https://login.example.org", Subject: "gaston"})
+		}
+		if err == nil {
+			_, err = org.JoinRequests.Create(tx, w.Org, "", org.JoinRequest{Code: "x", Branch: w.Org, Group: org.Members, Person: gone.ID, State: org.Approved})
+		}
 		return err
 	})
 	elsewhere := w.Organization(t, "Other Office")
@@ -329,6 +335,16 @@ func TestAPersonIsErased(t *testing.T) {
 	}
 	o := erase()
 	w.verified("sealed")
+	left := func() (n int) {
+		w.Read(t, func(r *ledger.Reader) error {
+			_, err := r.Row([]any{&n}, "SELECT (SELECT count(*) FROM provider_link WHERE account = $1) + (SELECT count(*) FROM join_request WHERE person = $1)", gone.ID)
+			return err
+		})
+		return n
+	}
+	if n := left(); n != 0 {
+		t.Errorf("%d documents that are about him are left", n)
+	}
 	if _, err := w.Accounts.Session(ctx, token.Text); err == nil {
 		t.Error("his session goes on")
 	}
@@ -341,6 +357,9 @@ func TestAPersonIsErased(t *testing.T) {
 	})
 	_, err = w.keep.CallOff(ctx, w.Admin, o, "he stays")
 	check(t, err)
+	if n := left(); n != 2 {
+		t.Errorf("called off, %d of 2 documents are back", n)
+	}
 	members, err := w.Orgs.Members(ctx, w.Admin, w.Org)
 	check(t, err)
 	back := false

@@ -98,13 +98,14 @@ func person(r *ledger.Reader, organization, subject string) (all []Target, title
 	for _, m := range held { // behind the phones, which stand on them when they come back
 		all = append(all, Target{m.ID, "membership", true})
 	}
-	for noun, back := range map[string]bool{"security_event": true, "passkey": true, "session": false} {
+	for _, of := range [][2]string{{"security_event", "account"}, {"passkey", "account"}, {"provider_link", "account"}, {"join_request", "person"}, {"session", "account"}} {
+		noun := of[0]
 		if !r.Has(noun) {
 			continue
 		}
-		rows := r.Query("SELECT id FROM "+noun+" WHERE account = $1 ORDER BY id", subject)
+		rows := r.Query("SELECT id FROM "+noun+" WHERE "+of[1]+" = $1 ORDER BY id", subject)
 		for rows.Next() {
-			t := Target{Kind: noun, Back: back}
+			t := Target{Kind: noun, Back: noun != "session"}
 			rows.Scan(&t.ID)
 			all = append(all, t)
 		}
