@@ -246,6 +246,9 @@ func (s *Service) requests(ctx context.Context, actor ledger.Actor, which func(s
 
 // Decide lets somebody in who waits, or declines with a reason; admins of the branch may.
 func (s *Service) Decide(ctx context.Context, actor ledger.Actor, request string, approve bool, reason string) error {
+	if err := byPerson(actor); err != nil {
+		return err
+	}
 	return s.ledger.Write(ctx, actor, reason, func(tx *ledger.Tx) error {
 		if err := require(tx, "join_request", request, access.Edit); err != nil {
 			return err

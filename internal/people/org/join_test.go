@@ -54,6 +54,7 @@ func TestJoinByCode(t *testing.T) {
 		wantCode(t, "made by a token", err, "join_code.person")
 		_, _, err = w.Orgs.Invite(ctx, ledger.Actor{ID: w.Admin.ID, Kind: "token"}, org.Invitation{Branch: w.Org, Group: org.Members})
 		wantCode(t, "an invitation by a token", err, "join_code.person")
+		wantCode(t, "somebody let in by a token", w.Orgs.Decide(ctx, ledger.Actor{ID: w.Admin.ID, Kind: "token"}, w.Org, true, ""), "join_code.person")
 		_, _, err = w.Orgs.MakeCode(ctx, w.Manager, w.Org, joinCode(w, nil))
 		wantCode(t, "made by a manager", err, "join_code.denied")
 

@@ -64,6 +64,9 @@ func (s *Service) SendAgain(ctx context.Context, actor ledger.Actor, invitation 
 	if s.mail == nil {
 		return made, s.mail.Send(ctx, mail.Message{})
 	}
+	if err := byPerson(actor); err != nil { // the invitation is his from now on
+		return made, err
+	}
 	sendable := func(r *ledger.Reader) (email string, err error) {
 		t, err := access.Describe(r, "invitation", invitation)
 		if err == nil {
