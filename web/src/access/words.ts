@@ -20,5 +20,6 @@ export const kindsWord = (kind: string) => kinds[kind] ?? kind.replaceAll('_', '
 export function visibly(v: { kind: string; before: number; after: number; more?: boolean }): string {
   const difference = v.after - v.before
   if (!difference) return ''
-  return `${v.more ? 'more than ' : ''}${Math.abs(difference).toLocaleString()} ${kindsWord(v.kind)} ${difference > 0 ? 'become visible' : 'vanish'}`
+  const single = Math.abs(difference) === 1 && !v.more
+  return `${v.more ? 'more than ' : ''}${Math.abs(difference).toLocaleString()} ${single ? v.kind.replaceAll('_', ' ') : kindsWord(v.kind)} ${difference > 0 ? (single ? 'becomes visible' : 'become visible') : single ? 'vanishes' : 'vanish'}`
 }

@@ -1,7 +1,7 @@
 import type { Difference } from '@/ui'
 
 // What says nothing to a reader: hashes of secrets, and where bytes are kept.
-const silent = /\/(claim\/hash|token|token_hash|blob|xml|sha256|schema)(\/|$)/
+const silent = /\/(hash|recovery|token|token_hash|blob|xml|sha256|schema)(\/|$)/
 const limit = 400
 
 const isPlain = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value) && !('lat' in value && 'lon' in value)

@@ -2,7 +2,7 @@ import { computed } from 'vue'
 import { get, useQuery, type Branch, type Doc, type Page } from '@/api'
 import { useSession } from '@/session/session'
 
-export interface Membership { id: string; revision: number; branch: string; branch_path: string; group: string; group_name: string }
+export interface Membership { id: string; revision: number; branch: string; branch_path: string; group: string; group_name: string; until?: string }
 export interface Member { account: { id: string; name: string; email: string }; memberships: Membership[] }
 export interface Team { branch: string; name: string; full_name?: string }
 /** `branches`: all but the organization itself, each after the one above it. */
