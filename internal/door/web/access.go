@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/qanat-water/qanat/internal/base/fault"
@@ -191,8 +192,8 @@ func (s *server) collaborators(ctx context.Context, actor ledger.Actor, in *ByID
 // GrantLine is a grant with the name of whom it is given to.
 type GrantLine struct {
 	ledger.Doc[access.Grant]
-	Name         string `json:"name" doc:"of the principal, in words"`
-	Collaborator bool   `json:"collaborator" doc:"the principal is of another organization than the thing"`
+	Name         string `json:"name" doc:"of the principal, in words, today"`
+	Collaborator bool   `json:"collaborator" doc:"the principal is of another organization than the thing, today"`
 }
 
 func grantLines(r *ledger.Reader, thing access.Thing, grants []ledger.Doc[access.Grant]) ([]GrantLine, error) {
@@ -206,7 +207,9 @@ func grantLines(r *ledger.Reader, thing access.Thing, grants []ledger.Doc[access
 		if err != nil {
 			return nil, err
 		}
-		lines = append(lines, GrantLine{g, name, g.Body.Principal != "everyone" && !slices.Contains(home, thing.Org)})
+		// a team or branch that was here once and is gone has no home
+		comes := strings.HasPrefix(g.Body.Principal, "person:") || len(home) > 0
+		lines = append(lines, GrantLine{g, name, comes && !slices.Contains(home, thing.Org)})
 	}
 	return lines, nil
 }

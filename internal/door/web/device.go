@@ -17,17 +17,18 @@ import (
 	"github.com/qanat-water/qanat/internal/ledger"
 )
 
-// DeviceView is a device with what it does now.
+// DeviceView is a device with what it does now; as of a moment, without that.
 type DeviceView struct {
 	ledger.Doc[device.Device]
-	Latest    []reading.Latest `json:"latest"`
-	LastSeen  *time.Time       `json:"last_seen,omitempty" doc:"absent: never"`
-	Connected bool             `json:"connected" doc:"has a live session at this server process"`
-	SiteName  string           `json:"site_name,omitempty"`
+	Latest    []reading.Latest `json:"latest" doc:"empty as of a moment"`
+	LastSeen  *time.Time       `json:"last_seen,omitempty" doc:"absent: never, or as of a moment"`
+	Connected bool             `json:"connected" doc:"has a live session at this server process; false as of a moment"`
+	SiteName  string           `json:"site_name,omitempty" doc:"of today"`
 }
 
 type deviceQuery struct {
 	InOrg
+	AsOf
 	Site  string `query:"site" maxLength:"40"`
 	State string `query:"state" maxLength:"20"`
 	After string `query:"cursor" maxLength:"300" doc:"cursor of the last page"`
@@ -35,21 +36,46 @@ type deviceQuery struct {
 }
 
 func (s *server) devices(ctx context.Context, actor ledger.Actor, in *deviceQuery) (*Body[Page[DeviceView]], error) {
-	docs, err := s.Devices.List(ctx, actor, device.Filter{Org: in.Org, Site: in.Site, State: device.State(in.State), After: in.After, Limit: in.Limit})
+	at, err := s.moment(in.AsOf)
 	if err != nil {
 		return nil, err
 	}
-	views := make([]DeviceView, len(docs))
-	for i, doc := range docs {
-		if views[i], err = s.deviceView(ctx, actor, doc); err != nil {
-			return nil, err
-		}
+	docs, err := s.Devices.List(ctx, actor, device.Filter{Org: in.Org, Site: in.Site, State: device.State(in.State), After: in.After, Limit: in.Limit, At: at})
+	if err != nil {
+		return nil, err
 	}
-	out, err := list(views, nil)
+	out, err := list(s.deviceViews(ctx, actor, docs, at))
+	if err != nil {
+		return nil, err
+	}
 	if len(docs) == in.Limit {
 		out.Body.Next = docs[len(docs)-1].ID
 	}
 	return out, err
+}
+
+func (s *server) deviceViews(ctx context.Context, actor ledger.Actor, docs []ledger.Doc[device.Device], at time.Time) ([]DeviceView, error) {
+	views := make([]DeviceView, len(docs))
+	for i, doc := range docs {
+		var err error
+		if views[i], err = s.deviceViewAt(ctx, actor, doc, at); err != nil {
+			return nil, err
+		}
+	}
+	return views, nil
+}
+
+// deviceViewAt is deviceView, or a device of the past, which does nothing now.
+func (s *server) deviceViewAt(ctx context.Context, actor ledger.Actor, doc ledger.Doc[device.Device], at time.Time) (v DeviceView, err error) {
+	if at.IsZero() {
+		return s.deviceView(ctx, actor, doc)
+	}
+	if doc.Body.Claim != nil {
+		doc.Body.Claim.Hash = ""
+	}
+	v = DeviceView{Doc: doc, Latest: []reading.Latest{}}
+	v.SiteName, err = s.siteName(ctx, actor, doc.Body.Site)
+	return v, err
 }
 
 func (s *server) deviceView(ctx context.Context, actor ledger.Actor, doc ledger.Doc[device.Device]) (DeviceView, error) {
@@ -83,7 +109,19 @@ type taggedDevice struct {
 	Body DeviceView
 }
 
-func (s *server) device(ctx context.Context, actor ledger.Actor, in *ByID) (*taggedDevice, error) {
+func (s *server) device(ctx context.Context, actor ledger.Actor, in *RecordQuery) (*taggedDevice, error) {
+	at, err := s.moment(in.AsOf)
+	if err != nil {
+		return nil, err
+	}
+	if !at.IsZero() {
+		doc, err := s.Devices.GetAt(ctx, actor, in.ID, at)
+		if err != nil {
+			return nil, err
+		}
+		view, err := s.deviceViewAt(ctx, actor, doc, at)
+		return &taggedDevice{ETag: etag(doc.Revision), Body: view}, err
+	}
 	return s.deviceAnswer(ctx, actor)(s.Devices.Get(ctx, actor, in.ID))
 }
 

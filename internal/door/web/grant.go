@@ -10,6 +10,7 @@ import (
 )
 
 type onThing struct {
+	AsOf
 	Thing string `query:"thing" required:"true" maxLength:"100" doc:"kind:id, for example site:0192…"`
 }
 
@@ -18,13 +19,20 @@ func (s *server) grants(ctx context.Context, actor ledger.Actor, in *onThing) (*
 	if !found {
 		return nil, fault.New(fault.Invalid, "access_grant.thing", "That names no thing").At("thing", "no kind and id", "Send kind:id")
 	}
+	at, err := s.moment(in.AsOf)
+	if err != nil {
+		return nil, err
+	}
 	var lines []GrantLine
-	err := s.Ledger.Read(ctx, func(r *ledger.Reader) error {
-		thing, err := access.Describe(r, kind, id)
-		if err != nil {
-			return err
+	err = s.Ledger.Read(ctx, func(r *ledger.Reader) error {
+		var thing access.Thing
+		var grants []ledger.Doc[access.Grant]
+		var err error
+		if !at.IsZero() {
+			thing, grants, err = access.OnAt(r, actor, kind, id, at)
+		} else if thing, err = access.Describe(r, kind, id); err == nil {
+			grants, err = access.On(r, actor, thing)
 		}
-		grants, err := access.On(r, actor, thing)
 		if err == nil {
 			lines, err = grantLines(r, thing, grants)
 		}

@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/json"
 	"regexp"
+	"slices"
 	"testing"
 	"time"
 
@@ -98,5 +99,30 @@ func TestListsOfThePastAreFew(t *testing.T) {
 	last()
 	if _, err := s.past(one, then); err != nil {
 		t.Errorf("when one has ended: %v", err)
+	}
+}
+
+// TestMomentsAreRead: every record, list and map that has a past reads the moment.
+func TestMomentsAreRead(t *testing.T) {
+	raw, err := Spec("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var spec struct {
+		Paths map[string]map[string]struct {
+			Parameters []struct{ Name, In string } `json:"parameters"`
+		} `json:"paths"`
+	}
+	if err := json.Unmarshal(raw, &spec); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{
+		"/sites", "/sites/points", "/sites/{id}", "/sites/{id}/responses", "/sites/{id}/devices", "/sites/{id}/photos/{name}", "/responses", "/responses/{id}", "/responses/{id}/files/{name}",
+		"/surveys", "/surveys/{id}", "/surveys/{id}/form", "/surveys/{id}/deployments", "/deployments/{id}", "/phones", "/devices", "/devices/{id}", "/grants",
+		"/organizations/{id}", "/organizations/{id}/members",
+	} {
+		if !slices.Contains(spec.Paths["/api/v1"+path]["get"].Parameters, struct{ Name, In string }{"at", "query"}) {
+			t.Errorf("GET %s does not read the moment", path)
+		}
 	}
 }

@@ -20,7 +20,14 @@ func (s *server) organization(ctx context.Context, actor ledger.Actor, in *Recor
 	return body(s.People.TreeAt(ctx, actor, in.ID, at))
 }
 
-func (s *server) members(ctx context.Context, actor ledger.Actor, in *ByID) (*Body[Page[org.Member]], error) {
+func (s *server) members(ctx context.Context, actor ledger.Actor, in *RecordQuery) (*Body[Page[org.Member]], error) {
+	at, err := s.moment(in.AsOf)
+	if err != nil {
+		return nil, err
+	}
+	if !at.IsZero() {
+		return list(s.People.MembersAt(ctx, actor, in.ID, at))
+	}
 	return list(s.People.Members(ctx, actor, in.ID))
 }
 

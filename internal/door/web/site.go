@@ -48,6 +48,11 @@ func (s *server) sites(ctx context.Context, actor ledger.Actor, in *siteQuery) (
 	if err != nil {
 		return nil, err
 	}
+	free, err := s.past(actor, f.At)
+	if err != nil {
+		return nil, err
+	}
+	defer free()
 	return body(s.Sites.List(ctx, actor, f))
 }
 
@@ -56,6 +61,11 @@ func (s *server) sitePoints(ctx context.Context, actor ledger.Actor, in *siteQue
 	if err != nil {
 		return nil, err
 	}
+	free, err := s.past(actor, f.At)
+	if err != nil {
+		return nil, err
+	}
+	defer free()
 	return body(s.Sites.Points(ctx, actor, f))
 }
 
@@ -176,22 +186,20 @@ func (s *server) sitePhoto(ctx context.Context, actor ledger.Actor, in *fileQuer
 	return stream(content, file.Type, file.Name), nil
 }
 
-func (s *server) siteDevices(ctx context.Context, actor ledger.Actor, in *ByID) (*Body[Page[DeviceView]], error) {
-	doc, _, err := s.Sites.Get(ctx, actor, in.ID)
+func (s *server) siteDevices(ctx context.Context, actor ledger.Actor, in *RecordQuery) (*Body[Page[DeviceView]], error) {
+	of, err := s.site(ctx, actor, in)
 	if err != nil {
 		return nil, err
 	}
-	docs, err := s.Devices.List(ctx, actor, device.Filter{Org: doc.Org, Site: in.ID, Limit: 200})
+	at, err := s.moment(in.AsOf)
 	if err != nil {
 		return nil, err
 	}
-	views := make([]DeviceView, len(docs))
-	for i, d := range docs {
-		if views[i], err = s.deviceView(ctx, actor, d); err != nil {
-			return nil, err
-		}
+	docs, err := s.Devices.List(ctx, actor, device.Filter{Org: of.Body.Org, Site: in.ID, Limit: 200, At: at})
+	if err != nil {
+		return nil, err
 	}
-	return list(views, nil)
+	return list(s.deviceViews(ctx, actor, docs, at))
 }
 
 func (s *server) siteTypes(ctx context.Context, actor ledger.Actor, in *InOrg) (*Body[Page[site.Type]], error) {

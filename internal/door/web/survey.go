@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -15,7 +16,7 @@ import (
 // SurveyView is a survey with how many responses it has.
 type SurveyView struct {
 	ledger.Doc[survey.Survey]
-	Counts    map[string]int64 `json:"counts" doc:"responses that you may see, by state"`
+	Counts    map[string]int64 `json:"counts" doc:"responses that you may see, by state; empty as of a moment"`
 	ManagedBy string           `json:"managed_by" doc:"names of the branch that manages it, organization first: Org > Office"`
 }
 
@@ -46,27 +47,58 @@ func (s *server) surveys(ctx context.Context, actor ledger.Actor, in *struct {
 	if err != nil {
 		return nil, err
 	}
+	free, err := s.past(actor, at)
+	if err != nil {
+		return nil, err
+	}
+	defer free()
 	docs, err := s.Surveys.ListAt(ctx, actor, in.Org, at)
 	if err != nil {
 		return nil, err
 	}
-	counts, err := s.Responses.Counts(ctx, actor, in.Org)
+	counts, err := s.countsNow(ctx, actor, in.Org, at)
 	if err != nil {
 		return nil, err
 	}
 	return list(s.surveyViews(ctx, counts, docs...))
 }
 
-func (s *server) survey(ctx context.Context, actor ledger.Actor, in *ByID) (*taggedSurvey, error) {
-	return s.surveyAnswer(ctx, actor)(s.Surveys.Get(ctx, actor, in.ID))
+func (s *server) survey(ctx context.Context, actor ledger.Actor, in *RecordQuery) (*taggedSurvey, error) {
+	at, doc, err := s.surveyAt(ctx, actor, in)
+	return s.surveyAnswerAt(ctx, actor, at)(doc, err)
+}
+
+// surveyAt reads a survey now or at a time, and says which.
+func (s *server) surveyAt(ctx context.Context, actor ledger.Actor, in *RecordQuery) (at time.Time, doc ledger.Doc[survey.Survey], err error) {
+	if at, err = s.moment(in.AsOf); err != nil {
+		return at, doc, err
+	}
+	if at.IsZero() {
+		doc, err = s.Surveys.Get(ctx, actor, in.ID)
+	} else {
+		doc, err = s.Surveys.GetAt(ctx, actor, in.ID, at)
+	}
+	return at, doc, err
+}
+
+// countsNow counts responses of the present; nobody has counted those of the past.
+func (s *server) countsNow(ctx context.Context, actor ledger.Actor, org string, at time.Time) (map[string]map[string]int64, error) {
+	if !at.IsZero() {
+		return nil, nil
+	}
+	return s.Responses.Counts(ctx, actor, org)
 }
 
 func (s *server) surveyAnswer(ctx context.Context, actor ledger.Actor) func(ledger.Doc[survey.Survey], error) (*taggedSurvey, error) {
+	return s.surveyAnswerAt(ctx, actor, time.Time{})
+}
+
+func (s *server) surveyAnswerAt(ctx context.Context, actor ledger.Actor, at time.Time) func(ledger.Doc[survey.Survey], error) (*taggedSurvey, error) {
 	return func(doc ledger.Doc[survey.Survey], err error) (*taggedSurvey, error) {
 		if err != nil {
 			return nil, err
 		}
-		counts, err := s.Responses.Counts(ctx, actor, doc.Org)
+		counts, err := s.countsNow(ctx, actor, doc.Org, at)
 		if err != nil {
 			return nil, err
 		}
@@ -118,9 +150,9 @@ func (s *server) formUpload(ctx context.Context, actor ledger.Actor, in *version
 	return document(s.Surveys.AddVersion(ctx, actor, in.ID, in.RawBody))
 }
 
-// formCurrent is the survey's current version with its questions.
-func (s *server) formCurrent(ctx context.Context, actor ledger.Actor, in *ByID) (*Tagged[ledger.Doc[survey.Form]], error) {
-	doc, err := s.Surveys.Get(ctx, actor, in.ID)
+// formCurrent is the version that is or was the survey's current one, with its questions.
+func (s *server) formCurrent(ctx context.Context, actor ledger.Actor, in *RecordQuery) (*Tagged[ledger.Doc[survey.Form]], error) {
+	_, doc, err := s.surveyAt(ctx, actor, in)
 	if err != nil {
 		return nil, err
 	}
@@ -166,8 +198,12 @@ func (s *server) formFilePut(ctx context.Context, actor ledger.Actor, in *formFi
 	return document(s.Surveys.AddFile(ctx, actor, in.ID, in.Name, bytes.NewReader(in.RawBody)))
 }
 
-func (s *server) deployments(ctx context.Context, actor ledger.Actor, in *ByID) (*Body[Page[ledger.Doc[survey.Deployment]]], error) {
-	return list(s.Surveys.Deployments(ctx, actor, in.ID))
+func (s *server) deployments(ctx context.Context, actor ledger.Actor, in *RecordQuery) (*Body[Page[ledger.Doc[survey.Deployment]]], error) {
+	at, err := s.moment(in.AsOf)
+	if err != nil {
+		return nil, err
+	}
+	return list(s.Surveys.DeploymentsAt(ctx, actor, in.ID, at))
 }
 
 type deployRequest struct {
@@ -180,7 +216,14 @@ func (s *server) deploy(ctx context.Context, actor ledger.Actor, in *deployReque
 	return document(s.Surveys.Deploy(ctx, actor, in.Body))
 }
 
-func (s *server) deployment(ctx context.Context, actor ledger.Actor, in *ByID) (*Tagged[ledger.Doc[survey.Deployment]], error) {
+func (s *server) deployment(ctx context.Context, actor ledger.Actor, in *RecordQuery) (*Tagged[ledger.Doc[survey.Deployment]], error) {
+	at, err := s.moment(in.AsOf)
+	if err != nil {
+		return nil, err
+	}
+	if !at.IsZero() {
+		return document(s.Surveys.DeploymentAt(ctx, actor, in.ID, at))
+	}
 	return document(s.Surveys.Deployment(ctx, actor, in.ID))
 }
 
@@ -205,8 +248,15 @@ func (s *server) deploymentUpdate(ctx context.Context, actor ledger.Actor, in *d
 	}))
 }
 
-func (s *server) phones(ctx context.Context, actor ledger.Actor, in *InOrg) (*Body[Page[ledger.Doc[survey.Phone]]], error) {
-	docs, err := s.Surveys.Phones(ctx, actor, in.Org)
+func (s *server) phones(ctx context.Context, actor ledger.Actor, in *struct {
+	InOrg
+	AsOf
+}) (*Body[Page[ledger.Doc[survey.Phone]]], error) {
+	at, err := s.moment(in.AsOf)
+	if err != nil {
+		return nil, err
+	}
+	docs, err := s.Surveys.PhonesAt(ctx, actor, in.Org, at)
 	for i := range docs {
 		docs[i].Body.TokenHash = ""
 	}
