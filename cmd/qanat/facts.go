@@ -105,14 +105,16 @@ func namesOf(c *x509.Certificate) []string {
 	return names
 }
 
+func seconds(d time.Duration) string { return fmt.Sprintf("%.0f seconds", d.Seconds()) }
+
 // limits are those in force; they are settled when the program is built.
 func limits() []server.Limit {
 	all := []server.Limit{
 		{Area: "HTTPS door", Name: "connections at once", Value: fmt.Sprint(connections)},
 		{Area: "HTTPS door", Name: "connections of one address", Value: fmt.Sprint(connectionsOfOne)},
 		{Area: "HTTPS door", Name: "streams of one connection", Value: fmt.Sprint(streamsPerClient)},
-		{Area: "HTTPS door", Name: "time for the head of a request", Value: headerTime.String()},
-		{Area: "HTTPS door", Name: "time for a request, while nothing moves", Value: requestTime.String()},
+		{Area: "HTTPS door", Name: "time for the head of a request", Value: seconds(headerTime)},
+		{Area: "HTTPS door", Name: "time for a request, while nothing moves", Value: seconds(requestTime)},
 		{Area: "HTTPS door", Name: "size of the head of a request", Value: fmt.Sprintf("%d KiB", maxHeaderBytes>>10)},
 		{Area: "Phones", Name: "requests of one address", Value: fmt.Sprintf("%d a second, %d at once", phonePerSecond, phoneBurst)},
 	}

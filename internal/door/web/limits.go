@@ -21,6 +21,6 @@ func Limits() []admin.Limit {
 		of("large uploads at once", "%d, %d of one person", maxUploads, maxUploadsOfOne),
 		of("archives at once", "%d, %d of one person", maxExports, maxExportsOfOne),
 		of("activity feeds at once", "%d, %d of one reader", maxFeeds, maxFeedsOfOne),
-		of("time to take the next bytes of an answer", "%s", moveTime),
+		of("time to take the next bytes of an answer", "%.0f seconds", moveTime.Seconds()),
 	}
 }

@@ -143,7 +143,7 @@ func (s *Set) Require(r *ledger.Reader, verb Verb, t Thing) error {
 		return fault.New(fault.NotFound, t.Kind+".missing", "There is no such "+kind)
 	}
 	return fault.Newf(fault.Denied, t.Kind+".denied", "You may see this %s, but not %s it", kind, verb).
-		WithMend("Ask an administrator of its branch for the right to")
+		WithMend("Ask an administrator of its branch for that right")
 }
 
 // Decide answers with reasons.

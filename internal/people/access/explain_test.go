@@ -387,10 +387,24 @@ func TestWhoMayAsk(t *testing.T) {
 		other := w.Organization(t, "Other Charity")
 		sharer := w.Person(t, "Sam Sharer", other, org.Admins)
 		hidden := w.Person(t, "Hana Hidden", other, org.Members)
-		var site string
+		var site, response string
 		w.Write(t, func(tx *ledger.Tx) error {
 			d, err := sites.Create(tx, w.Org, "", thing{Branch: north, Word: "private"})
+			if err != nil {
+				return err
+			}
 			site = d.ID
+			// A response belongs to no branch: it is its survey's.
+			survey, err := surveys.Create(tx, w.Org, "", thing{Branch: w.Org})
+			if err != nil {
+				return err
+			}
+			round, err := deployments.Create(tx, w.Org, "", thing{Branch: w.Org, Survey: survey.ID, Word: "active", Viewers: []string{"person:" + w.Viewer.ID}})
+			if err != nil {
+				return err
+			}
+			r, err := responses.Create(tx, w.Org, "", thing{Survey: survey.ID, Deployment: round.ID, Word: "final"})
+			response = r.ID
 			return err
 		})
 		give := func(principal, role string) {
@@ -430,6 +444,16 @@ func TestWhoMayAsk(t *testing.T) {
 			}
 			if _, err := access.Who(r, w.Viewer, access.See, at, ""); codeOf(err) != "access.ask" {
 				t.Errorf("a viewer asks who: %v", err)
+			}
+			part, err := access.Describe(r, "response", response)
+			if err != nil {
+				return err
+			}
+			if _, err := access.Who(r, w.Admin, access.See, part, ""); err != nil {
+				t.Errorf("an admin asks who sees a response to his survey: %v", err)
+			}
+			if _, err := access.Who(r, w.Viewer, access.See, part, ""); codeOf(err) != "access.ask" {
+				t.Errorf("a viewer asks who sees a response: %v", err)
 			}
 			if _, err := access.Who(r, w.Outside, access.See, at, ""); codeOf(err) != "site.missing" {
 				t.Errorf("an outsider asks who: %v", err)

@@ -173,7 +173,8 @@ func actorOf(principal string) (ledger.Actor, error) {
 }
 
 // mayAsk is nil for who may ask about others: he may share the thing, or is an
-// admin of its branch.
+// admin of its branch. A part is shared by what it is a part of: a response by its
+// deployment and survey.
 func (s *Set) mayAsk(r *ledger.Reader, t Thing) error {
 	if s.System {
 		return nil
@@ -181,11 +182,13 @@ func (s *Set) mayAsk(r *ledger.Reader, t Thing) error {
 	if err := s.Require(r, See, t); err != nil {
 		return err
 	}
-	if err := s.Require(r, Share, t); err == nil || fault.KindOf(err) != fault.Denied {
-		return err
-	}
-	if admin, err := s.holds(r, t.Branch, "admins"); err != nil || admin && !s.narrowed(See, &t) {
-		return err
+	for at := &t; at != nil; at = at.Parent {
+		if err := s.Require(r, Share, *at); err == nil || fault.KindOf(err) != fault.Denied && fault.KindOf(err) != fault.NotFound {
+			return err
+		}
+		if admin, err := s.holds(r, at.Branch, "admins"); err != nil || admin && !s.narrowed(See, at) {
+			return err
+		}
 	}
 	return fault.Newf(fault.Denied, "access.ask", "Who may do what to this %s is told to those who may share it, and to the admins of its branch", strings.ReplaceAll(t.Kind, "_", " ")).
 		WithMend("Ask about yourself, or ask one of them")
