@@ -8,6 +8,9 @@ export interface Glass { id: string; reason: string }
 export interface ActPage { act: Act; entries: Detail[]; next: number }
 export interface Detail { entry: Entry; title?: string; before?: unknown; after?: unknown; differences: Difference[]; undone_by?: number; others: number; break_glass?: Glass }
 export interface Conflict { entry: Entry; message: string }
+/** What came from a phone stays as it came: no undo reaches it, and none has failed because of it. */
+export const received = (c: Conflict) => c.entry.kind === 'submission' && c.entry.verb === 'create'
+export const receivedText = 'What the phone sent is kept as it came; only an erasure takes it away.'
 export interface Undone { act: number; count: number; conflicts: Conflict[] | null }
 
 /** Whose changes to undo, in which time: instants. */
