@@ -1,4 +1,4 @@
-import { computed } from 'vue'
+import { computed, type Ref } from 'vue'
 import { get, useQuery, type Branch, type Doc, type Page } from '@/api'
 import { useSession } from '@/session/session'
 
@@ -17,12 +17,13 @@ export const groups = [
   { key: 'members', one: 'member', label: 'Members', hint: 'belong here; fill in what a deployment gives them' },
 ] as const
 
-/** The people, branches and teams of the organization in use, and the name of any principal. */
-export function usePeople() {
+/** The people, branches and teams of the organization in use, now or at a moment, and the name of any principal. */
+export function usePeople(at?: Ref<string>) {
   const { org } = useSession()
   const id = () => org.value.id
-  const structure = useQuery((s) => get<Structure>(`/organizations/${id()}`, {}, s), [id])
-  const members = useQuery((s) => get<Page<Member>>(`/organizations/${id()}/members`, {}, s), [id])
+  const moment = () => at?.value ?? ''
+  const structure = useQuery((s) => get<Structure>(`/organizations/${id()}`, { at: moment() }, s), [id, moment])
+  const members = useQuery((s) => get<Page<Member>>(`/organizations/${id()}/members`, { at: moment() }, s), [id, moment])
   const branches = computed(() => (structure.data.value ? [structure.data.value.organization, ...structure.data.value.branches] : []))
   const teams = computed(() => structure.data.value?.teams ?? [])
   const people = computed(() => members.data.value?.items ?? [])
