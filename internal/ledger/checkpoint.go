@@ -114,6 +114,9 @@ func (l *Ledger) Checkpoint(ctx context.Context) error {
 		if _, err := q.Row([]any{&size, &text}, `SELECT size, note FROM checkpoint ORDER BY size DESC LIMIT 1`); err != nil || size == h.entries {
 			return err
 		}
+		if err := l.signer.continues(q, h, text); err != nil {
+			return err
+		}
 		if text, err = l.signer.signed(h.entries, h.root); err != nil {
 			return err
 		}
@@ -130,6 +133,31 @@ func (l *Ledger) Checkpoint(ctx context.Context) error {
 		}
 	}
 	return l.publish(ctx)
+}
+
+// continues is an error unless the stored hashes give the head's root and that of
+// the checkpoint before: what somebody wrote into the head row is not signed.
+func (s *signer) continues(q *store.Q, h *head, before string) error {
+	roots := map[int64]tlog.Hash{h.entries: h.root}
+	if before != "" {
+		size, root, err := s.open(before)
+		if err != nil {
+			return fmt.Errorf("the newest checkpoint: %w", err)
+		}
+		roots[size] = root
+	}
+	for size, root := range roots {
+		var is tlog.Hash
+		var err error
+		if size > 0 {
+			is, err = tlog.TreeHash(size, storedHashes(q))
+		}
+		if err != nil || is != root {
+			return fault.Newf(fault.Internal, "ledger.changed", "The tree of %d entries is not what was promised; no checkpoint is signed", size).
+				WithMend("Run 'qanat verify': it names what was changed").Because(err)
+		}
+	}
+	return nil
 }
 
 // publish puts the newest checkpoint, as the table has it, beside the database.

@@ -80,6 +80,42 @@ func TestOneChangeIsFoundAndNamed(t *testing.T) {
 	})
 }
 
+// What somebody wrote into the head row is not signed by the next checkpoint.
+func TestAChangedHeadIsNotSigned(t *testing.T) {
+	for _, change := range []string{"entries = entries + 1", "entries = entries - 1", "entries = -3", "root = (SELECT hashes FROM tree WHERE first = 0)"} {
+		storetest.Each(t, func(t *testing.T, open func() *store.Store) {
+			w := newWorld(t, open)
+			for i := range 3 {
+				w.create(well{Name: "well", Code: fmt.Sprint(i)})
+			}
+			check(t, w.store.Write(ctx, func(q *store.Q) error {
+				_, err := q.Exec(`UPDATE head SET ` + change)
+				return err
+			}))
+			before := signed(t, w)
+			if err := w.Checkpoint(ctx); err == nil {
+				t.Errorf("%s: a checkpoint was signed", change)
+			}
+			if after := signed(t, w); after != before {
+				t.Errorf("%s: there are %d checkpoints, there were %d", change, after, before)
+			}
+			check(t, w.store.Write(ctx, func(q *store.Q) error { // for the end of the test, which signs
+				_, err := q.Exec(`DELETE FROM head`)
+				return err
+			}))
+		})
+	}
+}
+
+func signed(t *testing.T, w *world) (checkpoints int) {
+	t.Helper()
+	check(t, w.store.Read(ctx, func(q *store.Q) error {
+		_, err := q.Row([]any{&checkpoints}, `SELECT count(*) FROM checkpoint`)
+		return err
+	}))
+	return checkpoints
+}
+
 // cosign gives a checkpoint the signature of a witness, as the ledger keeps it.
 func cosign(t *testing.T, w *world, by *witnesstest.Witness, size int64) {
 	t.Helper()
