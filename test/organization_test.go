@@ -48,8 +48,8 @@ func TestOrganization(t *testing.T) {
 	s := rig.Prepare(t, "")
 	dir := filepath.Dir(s.Config)
 	for name, content := range map[string]string{
-		"qanat.toml": fmt.Sprintf("name = \"Qanat under test\"\nlog = \"debug\"\n[mail]\nhost = \"localhost\"\nport = %d\nfrom = \"Water Office <qanat@example.org>\"\nuser = \"qanat\"\npassword_file = %q\nroot = %q\n",
-			smtp.Port, filepath.Join(dir, "smtp"), filepath.Join(dir, "smtp.pem")),
+		"qanat.toml": fmt.Sprintf("name = \"Qanat under test\"\nlog = \"debug\"\nurl = \"https://%s\"\n[mail]\nhost = \"localhost\"\nport = %d\nfrom = \"Water Office <qanat@example.org>\"\nuser = \"qanat\"\npassword_file = %q\nroot = %q\n",
+			s.Web, smtp.Port, filepath.Join(dir, "smtp"), filepath.Join(dir, "smtp.pem")),
 		"smtp": "sorghum-kettle-9\n", "smtp.pem": string(smtp.PEM),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {

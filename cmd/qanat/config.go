@@ -18,7 +18,7 @@ type config struct {
 	// Name is what the server is called in the portal and in authenticator apps.
 	Name string `toml:"name"`
 	// URL is how people and phones reach the server, for links and QR codes:
-	// "https://water.example.org". Default: as the request says.
+	// "https://water.example.org". Default: as the request says. Mails need it.
 	URL string `toml:"url"`
 	// Listen is the address of the HTTPS door. Default: 127.0.0.1:8443, so that a
 	// new server is reached from its own machine only until somebody opens it.
@@ -92,6 +92,12 @@ func readConfig(path string) (config, error) {
 	}
 	if (c.TLS.Certificate == "") != (c.TLS.Key == "") || c.TLS.Certificate != "" && len(c.TLS.ACME.Domains) > 0 {
 		return c, fault.Newf(fault.Invalid, "config.tls", "%s: tls needs certificate and key together, or acme, or neither", path).WithMend("Remove what is too much")
+	}
+	// Links in mails never come from a request, whose sender chooses its Host.
+	if u, err := url.Parse(c.URL); c.Mail != (mailConfig{}) && (err != nil || u.Scheme != "https" || u.Hostname() == "") {
+		return c, fault.Newf(fault.Invalid, "config.url", "%s has [mail], but no url to write into mails", path).
+			At("url", "missing, or no HTTPS address", `url = "https://water.example.org", before the first [section]`).
+			WithMend("Set url to the address at which people reach the server, or take [mail] out")
 	}
 	return c, nil
 }

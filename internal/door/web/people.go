@@ -133,13 +133,19 @@ func (s *server) welcomeLink(ctx context.Context) func(token string) string {
 	return func(token string) string { return base + token }
 }
 
+// mailLink is welcomeLink for mails. It never asks the request, whose Host its
+// sender chooses: a server that sends mails has an address of its own.
+func (s *server) mailLink(token string) string {
+	return strings.TrimSuffix(s.PublicURL, "/") + "/welcome#" + token
+}
+
 func (s *server) invite(ctx context.Context, actor ledger.Actor, in *inviteRequest) (*Body[Link], error) {
 	if err := s.inOrganization(ctx, actor, in.ID); err != nil {
 		return nil, err
 	}
 	i := org.Invitation{Branch: in.Body.Branch, Group: in.Body.Group, Name: in.Body.Name, Email: in.Body.Email}
 	if s.People.SendsMail() && strings.TrimSpace(i.Email) != "" {
-		return posted(s.People.InviteByMail(ctx, actor, i, s.welcomeLink(ctx)))
+		return posted(s.People.InviteByMail(ctx, actor, i, s.mailLink))
 	}
 	token, _, err := s.People.Invite(ctx, actor, i)
 	return body(Link{URL: s.welcomeLink(ctx)(token.Text)}, err)
@@ -150,7 +156,7 @@ func posted(i ledger.Doc[org.Invitation], err error) (*Body[Link], error) {
 }
 
 func (s *server) invitationSend(ctx context.Context, actor ledger.Actor, in *ByID) (*Body[Link], error) {
-	return posted(s.People.SendAgain(ctx, actor, in.ID, s.welcomeLink(ctx)))
+	return posted(s.People.SendAgain(ctx, actor, in.ID, s.mailLink))
 }
 
 // MemberRequest names a member of an organization. It is exported, as all parts of requests are: the API library passes over others.
