@@ -283,7 +283,7 @@ func under(all []ledger.Doc[Branch], parent string, above []string) []ledger.Doc
 
 // Member is a person with memberships.
 type Member struct {
-	Account     account.Person `json:"account"`
+	Account     account.Person `json:"account" doc:"of today, also as of a moment; who has left the organization since has no e-mail address"`
 	Memberships []Held         `json:"memberships"`
 }
 
