@@ -194,7 +194,7 @@ of the portal "Who may" explains a decision with the chain of grants behind it.
   organization. A role on a survey counts for its deployments and responses where a row says so.
 - **Phones** act for their person, but only see and send in. **Devices** are only themselves.
 - **Service tokens** act as a standing group of their branch and by grants to them. Their scope only narrows: verbs and kinds that it names. A scope without verbs
-  allows all but share, administer, revoke, delete and export, which must be named. Nothing gives a token confidential answers, nor what asks for a fresh second
+  allows all but share, administer, revoke, delete and export, which must be named, as must every change of a membership. Nothing gives a token confidential answers, nor what asks for a fresh second
   factor: erasure, break-glass.
 - **Workspaces** narrow, too. Whom an organization has put into one sees of it only the surveys it names (with their forms, deployments, responses and submissions), the
   sites of its types, and who works in the organization; no devices, imports or refusals, and of the activity what he may see himself. He gives only the roles that

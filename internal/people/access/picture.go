@@ -50,6 +50,7 @@ type phone struct {
 type token struct {
 	org, branch, group string
 	limit              map[Verb]bool
+	unnamed            bool // its scope names no verb
 	kinds              []string
 	expires            int64 // ms since 1970
 	active             bool

@@ -20,6 +20,10 @@ func Verbs() []Verb { return slices.Clone(verbs) }
 // Guarded are the verbs that a token has only if its scope names them.
 var Guarded = []Verb{Share, Administer, Revoke, Delete, Export}
 
+// guardedKind is the kind that a token changes only if its scope names the verb:
+// who belongs where decides what people may.
+const guardedKind = "membership"
+
 // neverToken are the verbs that no token has, whatever its scope says: they ask
 // for a person who proves a second factor.
 var neverToken = []Verb{Reveal}
@@ -30,7 +34,7 @@ func (t *token) scan(rows *store.Rows, id *string) {
 	var verbs, kinds, state string
 	rows.Scan(id, &t.org, &t.branch, &t.group, &verbs, &kinds, &t.expires, &state)
 	t.active = state == activeState
-	t.limit, t.kinds = tokenLimit(strings.Fields(verbs)), nil
+	t.limit, t.kinds, t.unnamed = tokenLimit(strings.Fields(verbs)), nil, verbs == ""
 	if kinds != "" {
 		t.kinds = strings.Fields(kinds)
 	}
@@ -62,7 +66,7 @@ func (s *Set) readToken(v view) error {
 			return fmt.Errorf("token of the actor: %w", err)
 		}
 	}
-	s.limit, s.kinds = func(v Verb) bool { return t.limit[v] }, t.kinds
+	s.limit, s.kinds, s.unnamed = func(v Verb) bool { return t.limit[v] }, t.kinds, t.unnamed
 	if !t.active || r.Clock().UnixMilli() >= t.expires {
 		return nil
 	}
@@ -75,6 +79,9 @@ func (s *Set) readToken(v view) error {
 
 // scoped tells whether the actor's own limits let it do a verb on a kind at all.
 func (s *Set) scoped(kind string, verb Verb) bool {
+	if s.unnamed && kind == guardedKind && verb != See {
+		return false
+	}
 	return (s.limit == nil || s.limit(verb)) && (s.kinds == nil || slices.Contains(s.kinds, kind))
 }
 

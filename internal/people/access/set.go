@@ -19,6 +19,7 @@ type Set struct {
 
 	principal   string          // how grants and lists name the actor; empty: they never do
 	limit       func(Verb) bool // nil: no limit beside the rules
+	unnamed     bool            // a token whose scope names no verb
 	kinds       []string        // the kinds that a token is for; nil: all
 	memberships []membership
 	locks       []lock

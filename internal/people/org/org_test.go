@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/qanat-water/qanat/internal/base/fault"
+	"github.com/qanat-water/qanat/internal/base/id"
 	"github.com/qanat-water/qanat/internal/base/store"
 	"github.com/qanat-water/qanat/internal/base/store/storetest"
 	"github.com/qanat-water/qanat/internal/ledger"
@@ -305,7 +306,7 @@ func TestAdminsAreMadeWithASecondFactor(t *testing.T) {
 	held := w.Join(t, w.Manager.ID, north, org.Members)
 	token := ledger.Actor{Kind: "token", Name: "a program", Door: "test"}
 	w.Write(t, func(tx *ledger.Tx) error {
-		d, err := account.ServiceTokens.Create(tx, w.Org, "", account.ServiceToken{Name: "a program", Branch: w.Org, Group: org.Admins, Hash: "x", Expires: tx.Now.Add(time.Hour), State: account.Active})
+		d, err := account.ServiceTokens.Create(tx, w.Org, "", account.ServiceToken{Name: "a program", Branch: w.Org, Group: org.Admins, Verbs: []string{"see", "create", "edit"}, Hash: "x", Expires: tx.Now.Add(time.Hour), State: account.Active})
 		token.ID = d.ID
 		return err
 	})
@@ -334,6 +335,34 @@ func TestAdminsAreMadeWithASecondFactor(t *testing.T) {
 		}
 		if err := make(fresh(w, w.Admin), north, org.Admins); err != nil {
 			t.Errorf("%s an admin, with a fresh second factor: %v", what, err)
+		}
+	}
+}
+
+// A token that acts as an admin says who belongs where only if its scope names that.
+func TestTokensChangeMembershipsByName(t *testing.T) {
+	w := peopletest.New(t, storetest.SQLite(t)())
+	north := w.Branch(t, w.Org, "North")
+	held := w.Join(t, w.Manager.ID, north, org.Members)
+	for _, test := range []struct {
+		verbs         []string
+		join, regroup bool
+	}{
+		{nil, false, false},
+		{[]string{"see", "edit"}, false, true},
+		{[]string{"see", "create"}, true, false},
+	} {
+		token := ledger.Actor{Kind: "token", Name: "a program", Door: "test"}
+		w.Write(t, func(tx *ledger.Tx) error {
+			d, err := account.ServiceTokens.Create(tx, w.Org, "", account.ServiceToken{Name: "a program", Branch: w.Org, Group: org.Admins, Verbs: test.verbs, Hash: id.New(), Expires: tx.Now.Add(time.Hour), State: account.Active})
+			token.ID = d.ID
+			return err
+		})
+		if _, err := w.Orgs.Join(ctx, token, org.Membership{Person: w.Viewer.ID, Branch: north, Group: org.Managers}); (err == nil) != test.join {
+			t.Errorf("verbs %q, join: %v", test.verbs, err)
+		}
+		if _, err := w.Orgs.Regroup(ctx, token, held, 0, org.Managers); (err == nil) != test.regroup {
+			t.Errorf("verbs %q, regroup: %v", test.verbs, err)
 		}
 	}
 }
