@@ -264,6 +264,26 @@ func TestTwoPeopleEraseAResponse(t *testing.T) {
 	})
 }
 
+// A server administrator under break-glass decides about no erasure.
+func TestVisitorsEraseNothing(t *testing.T) {
+	w := newWorld(t, storetest.SQLite(t)())
+	id, _ := w.response("Household 7", w.file("a photo"), w.Ledger.Now())
+	other, _ := w.response("Household 8", w.file("another photo"), w.Ledger.Now())
+	visitor := w.fresh(w.Outside)
+	w.Write(t, func(tx *ledger.Tx) error {
+		_, err := org.Visit(tx, visitor.ID, w.Org, org.Admins, tx.Now.Add(time.Hour))
+		return err
+	})
+	o, err := w.keep.Order(ctx, w.fresh(w.Admin), w.Org, "response", id, "at the household's request")
+	check(t, err)
+	_, err = w.keep.Order(ctx, visitor, w.Org, "response", other, "at the household's request")
+	wantCode(t, "an order", err, "membership.visitor")
+	_, err = w.keep.Confirm(ctx, visitor, o.ID)
+	wantCode(t, "a confirmation", err, "membership.visitor")
+	_, err = w.keep.CallOff(ctx, visitor, o.ID, "it was a mistake")
+	wantCode(t, "a call-off", err, "membership.visitor")
+}
+
 func (w *world) entriesOf(doc string) (numbers []int64) {
 	w.Read(w.t, func(r *ledger.Reader) error {
 		entries, err := r.Entries(ledger.Filter{Doc: doc})
@@ -357,6 +377,11 @@ func TestAPersonIsErased(t *testing.T) {
 	})
 	_, err = w.keep.CallOff(ctx, w.Admin, o, "he stays")
 	check(t, err)
+	orders, err := w.keep.List(ctx, w.Admin, w.Org)
+	check(t, err)
+	if orders[0].Title == "" || orders[0].MayConfirm {
+		t.Errorf("the order that is called off is told as %q, may be confirmed %v", orders[0].Title, orders[0].MayConfirm)
+	}
 	if n := left(); n != 2 {
 		t.Errorf("called off, %d of 2 documents are back", n)
 	}

@@ -130,9 +130,12 @@ func thing(organization string) access.Thing {
 
 // checkOrder lets an order only go forward, so that no undo brings one back or
 // takes the second person out of it.
-func checkOrder(_ *ledger.Tx, before, after *ledger.Doc[Order]) error {
+func checkOrder(tx *ledger.Tx, before, after *ledger.Doc[Order]) error {
 	if after == nil {
 		return fault.New(fault.Conflict, "erasure.stays", "An order to erase stays on record").WithMend("Call it off instead, while it can be")
+	}
+	if err := access.Deciding(tx, after.Org); err != nil {
+		return err
 	}
 	b := after.Body
 	if !slices.Contains(Kinds, b.Kind) || b.Subject == "" {

@@ -46,18 +46,33 @@ func KeepsOperator(tx *ledger.Tx, grant, person string) error {
 	return nil
 }
 
-// Visiting tells whether the transaction's actor is in an organization under
-// break-glass: then he gives himself nothing that outlasts the visit.
+// Visiting refuses who is in an organization under break-glass: he gives himself
+// nothing that outlasts the visit.
 func Visiting(tx *ledger.Tx, org string) error {
-	if tx.Actor.Kind != "account" || org == "" {
-		return nil
-	}
-	var one int
-	is, err := tx.Row([]any{&one}, "SELECT 1 FROM membership WHERE org = $1 AND person = $2 AND until > 0", org, tx.Actor.ID)
+	is, err := visitor(tx, org)
 	if err == nil && is {
 		err = fault.New(fault.Denied, "membership.visitor", "Who visits under break-glass cannot make himself stay").WithMend("Ask an admin of the organization")
 	}
 	return err
+}
+
+// Deciding refuses who is in an organization under break-glass what its own people
+// decide: who its admins are, and what is erased for good.
+func Deciding(tx *ledger.Tx, org string) error {
+	is, err := visitor(tx, org)
+	if err == nil && is {
+		err = fault.New(fault.Denied, "membership.visitor", "Who visits under break-glass makes no admins and decides about no erasure").WithMend("Ask an admin of the organization")
+	}
+	return err
+}
+
+// visitor tells whether the transaction's actor is in an organization under break-glass.
+func visitor(tx *ledger.Tx, org string) (bool, error) {
+	if tx.Actor.Kind != "account" || org == "" {
+		return false, nil
+	}
+	var one int
+	return tx.Row([]any{&one}, "SELECT 1 FROM membership WHERE org = $1 AND person = $2 AND until > 0", org, tx.Actor.ID)
 }
 
 func (g Grant) onServer() bool { return strings.HasPrefix(g.Thing, "server:") }

@@ -388,6 +388,11 @@ func checkInvitation(tx *ledger.Tx, before, after *ledger.Doc[Invitation]) error
 	if before != nil && !before.Body.Used.IsZero() && i.Used.IsZero() {
 		return fault.New(fault.Conflict, "invitation.used", "A used invitation stays used").WithMend("Make a new one")
 	}
+	if i.Account == "" && i.Group == Admins {
+		if err := access.Deciding(tx, after.Org); err != nil {
+			return err
+		}
+	}
 	if before != nil { // what stands around it may have changed since; it is looked at when used
 		return nil
 	}

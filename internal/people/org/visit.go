@@ -44,8 +44,12 @@ func checkVisit(tx *ledger.Tx, before, after *ledger.Doc[Membership]) error {
 		return fault.New(fault.Invalid, "membership.visit", "A visit under break-glass that has ended does not come back").WithMend("A server administrator begins another, with its reason")
 	case visit && before == nil && !after.Body.Until.After(tx.Now):
 		return fault.New(fault.Invalid, "membership.visit", "A visit ends in the future").At("/until", "in the past", "choose an hour or so")
-	case visit || tx.Actor.Kind != "account" || after.Body.Person != tx.Actor.ID:
+	case visit:
 		return nil
+	case tx.Actor.Kind == "account" && after.Body.Person == tx.Actor.ID:
+		return access.Visiting(tx, after.Org)
+	case after.Body.Group == Admins || before != nil && before.Body.Group == Admins:
+		return access.Deciding(tx, after.Org)
 	}
-	return access.Visiting(tx, after.Org)
+	return nil
 }

@@ -324,6 +324,23 @@ func TestBreakGlass(t *testing.T) {
 			return err
 		})
 		wantCode(t, "give himself a grant", err, "membership.visitor")
+		// Nor does he decide who the admins are: not by an invitation, a membership, or a change of one.
+		_, _, err = w.Orgs.Invite(ctx, me, org.Invitation{Branch: w.Org, Group: org.Admins})
+		wantCode(t, "invite an admin", err, "membership.visitor")
+		_, err = w.Orgs.Join(ctx, me, org.Membership{Person: w.Viewer.ID, Branch: w.Org, Group: org.Admins})
+		wantCode(t, "let an admin in", err, "membership.visitor")
+		for who, group := range map[string]string{w.Manager.ID: org.Admins, w.Admin.ID: org.Members} {
+			var held string
+			w.Read(t, func(r *ledger.Reader) error {
+				_, err := r.Row([]any{&held}, "SELECT id FROM membership WHERE person = $1", who)
+				return err
+			})
+			_, err = w.Orgs.Regroup(ctx, me, held, 0, group)
+			wantCode(t, "put somebody into "+group, err, "membership.visitor")
+		}
+		if _, _, err := w.Orgs.Invite(ctx, me, org.Invitation{Branch: w.Org, Group: org.Managers}); err != nil {
+			t.Errorf("invite a manager: %v", err)
+		}
 		_, err = w.Orgs.Regroup(ctx, w.Admin, visit.Body.Membership, 0, org.Members)
 		wantCode(t, "change the visit", err, "membership.visit")
 		_, err = w.Acknowledge(ctx, w.Admin, visit.ID)
