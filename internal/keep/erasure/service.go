@@ -16,7 +16,7 @@ import (
 // View is an order as an administrator sees it.
 type View struct {
 	ledger.Doc[Order]
-	Title      string `json:"title,omitempty" doc:"what is to be erased; only until it is sealed"`
+	Title      string `json:"title,omitempty" doc:"what is to be erased; not when it is sealed or gone"`
 	MayConfirm bool   `json:"may_confirm" doc:"the reader may confirm it: somebody else ordered it"`
 }
 
@@ -146,8 +146,8 @@ func (s *Service) List(ctx context.Context, actor ledger.Actor, organization str
 		}
 		for _, d := range docs {
 			v := View{Doc: d}
-			if d.Body.State == Ordered {
-				v.MayConfirm = d.Body.OrderedBy != actor.ID
+			if d.Body.State == Ordered || d.Body.State == CalledOff {
+				v.MayConfirm = d.Body.State == Ordered && d.Body.OrderedBy != actor.ID
 				if _, v.Title, err = targets(r, organization, d.Body.Kind, d.Body.Subject); err != nil && fault.KindOf(err) == fault.Internal {
 					return err
 				}
