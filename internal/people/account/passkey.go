@@ -276,7 +276,7 @@ func (s *Service) FinishPasskey(ctx context.Context, token, question string, ans
 	}
 	if cloned {
 		return fail(fault.New(fault.Unauthenticated, "passkey.cloned", "This passkey has been copied: another device uses it too").
-			WithMend("Sign in another way, remove this passkey and make a new one"))
+			WithMend("Sign in another way or with a recovery code, remove this passkey and make a new one; without either, ask a server administrator for a sign-in link that takes it away"))
 	}
 	view, err := s.Session(ctx, next.Text)
 	if err != nil {

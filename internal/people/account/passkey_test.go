@@ -301,3 +301,53 @@ func TestPasskeyQuestionsAreBounded(t *testing.T) {
 		t.Errorf("five minutes later: %v", err)
 	}
 }
+
+// When the only passkey was copied, the password alone sets up no other factor.
+func TestCopiedPasskeyLeavesNoWayIn(t *testing.T) {
+	w := peopletest.New(t, storetest.SQLite(t)())
+	id := ruth(t, w)
+	half, _, err := w.Accounts.SignIn(ctx, email, password, home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := phone()
+	full, _, err := add(t, w, half.Text, mine, "Phone")
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes, err := w.Accounts.MakeRecoveryCodes(ctx, actorOf(t, w, full.Text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine.Count = 100
+	if _, _, err := show(t, w, "", mine, home); err != nil {
+		t.Fatal(err)
+	}
+	mine.Count = 1
+	_, _, err = show(t, w, "", mine, away)
+	wantCode(t, "a copied one", err, "passkey.cloned")
+
+	half, view, err := w.Accounts.SignIn(ctx, email, password, away)
+	if err != nil || view.Needs != account.NeedsCode {
+		t.Fatalf("with the password: %+v, %v", view, err)
+	}
+	_, err = w.Accounts.SetupTOTP(ctx, half.Text, away)
+	wantCode(t, "an app", err, "session.code")
+	_, _, err = add(t, w, half.Text, phone(), "Another")
+	wantCode(t, "another passkey", err, "session.code")
+
+	// A recovery code helps, and so does who takes the factor away.
+	half, view, err = w.Accounts.Recover(ctx, half.Text, codes[0], home)
+	if err != nil || view.Needs != account.NeedsNothing {
+		t.Fatalf("with a recovery code: %+v, %v", view, err)
+	}
+	if _, _, err = add(t, w, half.Text, phone(), "New phone"); err != nil {
+		t.Errorf("another passkey then: %v", err)
+	}
+	if err := w.Accounts.ResetFactor(ctx, peopletest.System, id, "copied"); err != nil {
+		t.Fatal(err)
+	}
+	if _, view, err = w.Accounts.SignIn(ctx, email, password, home); err != nil || view.Needs != account.NeedsTOTPSetup {
+		t.Errorf("after the factors were taken: %+v, %v", view, err)
+	}
+}

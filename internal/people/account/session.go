@@ -172,8 +172,10 @@ func (s *Service) view(r *ledger.Reader, d ledger.Doc[Session], a ledger.Doc[Acc
 	if c.Body.TOTP != nil {
 		return v, nil
 	}
-	some, err := hasPasskey(r, a.ID)
-	if !some {
+	// One that was copied counts here: else whoever copied it and knows the password
+	// sets up a factor of his own.
+	keys, err := Passkeys.List(r, "n.account = $1", a.ID)
+	if len(keys) == 0 {
 		v.Needs = NeedsTOTPSetup
 	}
 	return v, err
