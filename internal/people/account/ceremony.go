@@ -121,7 +121,7 @@ type Question struct {
 func (s *Service) BeginAdd(ctx context.Context, token string, at Place, visit Visit) (Question, error) {
 	view, err := s.Session(ctx, token)
 	if err == nil {
-		err = s.mayAdd(view, visit)
+		err = s.mayAddFactor(ctx, view, visit)
 	}
 	if err != nil {
 		return Question{}, err

@@ -72,7 +72,7 @@ type Setup struct {
 func (s *Service) SetupTOTP(ctx context.Context, token string, visit Visit) (Setup, error) {
 	view, err := s.Session(ctx, token)
 	if err == nil {
-		err = s.mayAdd(view, visit)
+		err = s.mayAddFactor(ctx, view, visit)
 	}
 	if err != nil {
 		return Setup{}, err
@@ -104,12 +104,34 @@ func (s *Service) mayAdd(view View, visit Visit) error {
 	return access.Fresh(actor, s.ledger.Now())
 }
 
+// mayAddFactor is mayAdd for factors of this server. Whom a provider has let in
+// may have none yet: he sets up the first one just after he has come in. A session
+// that was stolen later does not.
+func (s *Service) mayAddFactor(ctx context.Context, view View, visit Visit) error {
+	err := s.mayAdd(view, visit)
+	if view.Factor != Provider || view.Needs == NeedsCode || err == nil && view.Needs == NeedsNothing {
+		return err
+	}
+	var m Means
+	if failed := s.ledger.Read(ctx, func(r *ledger.Reader) (err error) { m, err = means(r, view.Account.ID); return err }); failed != nil {
+		return failed
+	}
+	switch {
+	case m.TOTP || len(m.Passkeys) > 0:
+		return err
+	case s.ledger.Now().Sub(view.Created) <= access.FreshFor:
+		return nil
+	}
+	return fault.New(fault.Denied, "factor.first", "You have no second factor of this server yet, and your sign-in was a while ago").
+		WithMend("Sign out, sign in by your organization again, and set one up within ten minutes")
+}
+
 // ConfirmTOTP proves that the app shows the right codes, and makes it the second
 // factor. Other sessions of the account end.
 func (s *Service) ConfirmTOTP(ctx context.Context, token, code string, visit Visit) (Token, View, error) {
 	view, err := s.Session(ctx, token)
 	if err == nil {
-		err = s.mayAdd(view, visit)
+		err = s.mayAddFactor(ctx, view, visit)
 	}
 	if err != nil {
 		return Token{}, View{}, err

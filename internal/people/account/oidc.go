@@ -140,6 +140,17 @@ type claims struct {
 	Verified any      `json:"email_verified"` // some write "true"
 	Name     string   `json:"name"`
 	AMR      []string `json:"amr"`
+	AuthTime any      `json:"auth_time"` // seconds since 1970: when it asked the person last
+}
+
+// at is when the provider asked the person who he is: never later than now, and
+// zero when it does not say.
+func (c claims) at(now time.Time) time.Time {
+	seconds, is := c.AuthTime.(float64)
+	if !is || seconds < 1 {
+		return time.Time{}
+	}
+	return time.Unix(int64(min(seconds, float64(now.Unix()))), 0).UTC()
 }
 
 // FinishProvider takes the provider's answer: it signs in, or links. keep is what
@@ -223,11 +234,11 @@ func (s *Service) exchange(ctx context.Context, p ledger.Doc[SignInProvider], as
 		if err != nil || info.Subject != proof.Subject {
 			return said, refusedProvider(err)
 		}
-		amr := said.AMR
+		amr, at := said.AMR, said.AuthTime
 		if err := info.Claims(&said); err != nil {
 			return said, refusedProvider(err)
 		}
-		said.AMR = amr
+		said.AMR, said.AuthTime = amr, at
 	}
 	said.Subject, said.Email = proof.Subject, Normal(said.Email)
 	return said, nil
@@ -280,7 +291,11 @@ func (s *Service) enterBy(ctx context.Context, p ledger.Doc[SignInProvider], sai
 		if err != nil {
 			return err
 		}
-		notice, err = s.raise(tx, found[0], Provider, next, visit)
+		if notice, err = s.raise(tx, found[0], Provider, next, visit); err != nil {
+			return err
+		}
+		// Who was still signed in at the provider has shown nothing just now.
+		_, err = Sessions.Update(tx, found[0].ID, 0, func(d *Session) error { d.Proved = said.at(tx.Now); return nil })
 		return err
 	})
 	if err != nil {

@@ -40,20 +40,31 @@ func (p people) GetUserByUsername(name string) *storage.User {
 }
 func (people) ExampleClientID() string { return "service" }
 
-// several is the provider's store when it asks for several factors.
+// several is the provider's store when it asks for several factors, or has asked before.
 type several struct {
 	*storage.Storage
 	mfa *bool
+	at  *time.Time
 }
 
 type severalAsked struct{ op.AuthRequest }
 
 func (severalAsked) GetAMR() []string { return []string{"pwd", "otp", "mfa"} }
 
+type askedBefore struct {
+	op.AuthRequest
+	at time.Time
+}
+
+func (a askedBefore) GetAuthTime() time.Time { return a.at }
+
 func (s several) AuthRequestByCode(ctx context.Context, code string) (op.AuthRequest, error) {
 	r, err := s.Storage.AuthRequestByCode(ctx, code)
 	if err == nil && *s.mfa {
-		return severalAsked{r}, nil
+		r = severalAsked{r}
+	}
+	if err == nil && !s.at.IsZero() {
+		r = askedBefore{r, *s.at}
 	}
 	return r, err
 }
@@ -63,6 +74,7 @@ type provider struct {
 	*httptest.Server
 	people people
 	mfa    bool
+	at     time.Time // when it has asked the person; zero: now
 }
 
 func newProvider(t *testing.T, redirect string) *provider {
@@ -73,7 +85,7 @@ func newProvider(t *testing.T, redirect string) *provider {
 	before := slog.Default()
 	inner = exampleop.SetupServer(p.URL, several{storage.NewStorageWithClients(p.people, map[string]*storage.Client{
 		"qanat": storage.WebClient("qanat", "its secret", redirect),
-	}), &p.mfa}, slog.New(slog.DiscardHandler), false)
+	}), &p.mfa, &p.at}, slog.New(slog.DiscardHandler), false)
 	slog.SetDefault(before)
 	return p
 }
@@ -318,4 +330,88 @@ func TestOpenIDConnect(t *testing.T) {
 		_, _, err = w.Accounts.BeginProvider(ctx, "", "ruth@water.example", portal, home)
 		wantCode(t, "after it was removed", err, "provider.none")
 	})
+}
+
+// A provider's word counts as a factor shown when the provider says that it was; it
+// is no fresh one by itself. Who has no factor of this server sets up the first one
+// just after a sign-in, and not in a session that somebody found later.
+func TestProvidersWordIsNotFresh(t *testing.T) {
+	w := peopletest.New(t, storetest.SQLite(t)())
+	w.Accounts = account.New(account.Config{Ledger: w.Ledger, Vault: w.Vault, HashMemory: peopletest.HashMemory, Local: func(context.Context, string) ([]string, error) {
+		return []string{account.DomainProof(w.Org)}, nil
+	}})
+	p := newProvider(t, portal.Origin+account.ReturnPath)
+	p.add("1", "esther@water.example", true)
+	admin := w.Admin
+	admin.Factor = w.Ledger.Now()
+	if err := w.Accounts.SetProvider(ctx, admin, w.Org, account.ProviderView{Name: "Water login", Issuer: p.URL, Client: "qanat", Secret: "its secret",
+		Domains: []string{"water.example"}, Factor: account.FactorAll, Create: true, Branch: w.Org, Group: "members"}); err != nil {
+		t.Fatal(err)
+	}
+	enter := func() (account.Token, account.View) {
+		t.Helper()
+		address, keep, err := w.Accounts.BeginProvider(ctx, "", "esther@water.example", portal, home)
+		if err != nil {
+			t.Fatal(err)
+		}
+		state, code := p.sign(t, address, "esther@water.example")
+		token, view, err := w.Accounts.FinishProvider(ctx, "", keep, state, code, home)
+		if err != nil || view.Needs != account.NeedsNothing || view.Factor != account.Provider {
+			t.Fatalf("%+v, %v (%s)", view, err, fault.Cause(err))
+		}
+		return token, view
+	}
+	for _, test := range []struct {
+		what  string
+		at    time.Time
+		fresh bool
+	}{
+		{"an hour ago", w.Ledger.Now().Add(-time.Hour), false},
+		{"a minute ago", w.Ledger.Now().Add(-time.Minute), true},
+		{"tomorrow", w.Ledger.Now().Add(24 * time.Hour), true},
+		{"not said", time.Unix(0, 0), false},
+	} {
+		p.at = test.at
+		token, view := enter()
+		if err := access.Fresh(actorOf(t, w, token.Text), w.Ledger.Now()); (err == nil) != test.fresh {
+			t.Errorf("asked %s: fresh is %v, proved %v", test.what, err, view.Proved)
+		}
+		if view.Proved.After(w.Ledger.Now()) {
+			t.Errorf("asked %s: proved %v, in the future", test.what, view.Proved)
+		}
+	}
+
+	p.at = w.Ledger.Now().Add(-time.Hour)
+	old, _ := enter()
+	w.Clock.Advance(11 * time.Minute)
+	_, err := w.Accounts.SetupTOTP(ctx, old.Text, home)
+	wantCode(t, "an app in a session of before", err, "factor.first")
+	_, _, err = add(t, w, old.Text, phone(), "Phone")
+	wantCode(t, "a passkey in a session of before", err, "factor.first")
+	policy := func(on bool) {
+		admin.Factor = w.Ledger.Now()
+		if _, err := w.Orgs.WritePolicy(ctx, admin, w.Org, 0, "", org.Policy{SecondFactor: on}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	policy(true)
+	_, err = w.Accounts.SetupTOTP(ctx, old.Text, home)
+	wantCode(t, "an app in such a session, which a policy has stopped since", err, "factor.first")
+	policy(false)
+	_, err = w.Accounts.StepUp(ctx, old.Text, "123456", home)
+	wantCode(t, "a code without an app", err, "totp.none")
+
+	token, _ := enter()
+	mine := phone()
+	if _, _, err := add(t, w, token.Text, mine, "Phone"); err != nil {
+		t.Fatalf("the first factor after a new sign-in: %v", err)
+	}
+	_, _, err = add(t, w, token.Text, phone(), "Another")
+	wantCode(t, "a second one, with the sign-in alone", err, "session.step-up")
+	if _, _, err := show(t, w, token.Text, mine, home); err != nil {
+		t.Fatal(err)
+	}
+	if err := access.Fresh(actorOf(t, w, token.Text), w.Ledger.Now()); err != nil {
+		t.Errorf("after the passkey: %v", err)
+	}
 }

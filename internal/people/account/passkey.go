@@ -127,7 +127,7 @@ func (s *Service) FinishAdd(ctx context.Context, token, question, name string, a
 	fail := func(err error) (Token, View, error) { return Token{}, View{}, err }
 	view, err := s.Session(ctx, token)
 	if err == nil {
-		err = s.mayAdd(view, visit)
+		err = s.mayAddFactor(ctx, view, visit)
 	}
 	if err != nil {
 		return fail(err)
