@@ -15,9 +15,9 @@ export function show(value: unknown): string {
   return String(value)
 }
 
-/** The server's messages come without a full stop; on a page they are sentences. */
+/** The server's messages come without a full stop, those about places without a capital; on a page they are sentences. */
 export function sentence(text: string | undefined): string {
-  const clean = text?.trim() ?? ''
+  const clean = (text?.trim() ?? '').replace(/^[a-z](?=[a-z]* )/, (first) => first.toUpperCase())
   return !clean || /[.!?…:”"]$/.test(clean) ? clean : `${clean}.`
 }
 

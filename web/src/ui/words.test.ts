@@ -16,7 +16,7 @@ describe('told', () => {
   it('keeps plain changes', () => expect(told([{ path: '/status', old: 'partly', new: 'functional' }])).toHaveLength(1))
 })
 describe('sentence', () => {
-  it.each([['Sign in', 'Sign in.'], ['Really?', 'Really?'], ['Done.', 'Done.'], [undefined, '']])('%s', (a, b) => expect(sentence(a)).toBe(b))
+  it.each([['Sign in', 'Sign in.'], ['Really?', 'Really?'], ['Done.', 'Done.'], ['no record there', 'No record there.'], ['person:<id> or token:<id>', 'person:<id> or token:<id>.'], [undefined, '']])('%s', (a, b) => expect(sentence(a)).toBe(b))
 })
 describe('time', () => {
   const t = Date.UTC(2026, 5, 1, 12)
