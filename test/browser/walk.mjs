@@ -164,7 +164,7 @@ try {
     await change.getByRole('button', { name: /What changed/ }).click()
     await change.getByText(site, { exact: true }).first().waitFor()
     await look('activity')
-    await change.getByRole('button', { name: 'Undo' }).last().click()
+    await change.getByRole('button', { name: 'Undo', exact: true }).last().click()
     const dialog = page.getByRole('dialog')
     await dialog.getByLabel('Why?').fill('It is by the school')
     await look('undo')
