@@ -30,8 +30,8 @@ func untilMillis(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
-// checkVisit keeps a visit what it was, and the visitor from making admins and giving himself a
-// membership that stays.
+// checkVisit keeps a visit what it was, and the visitor from making admins, or
+// himself a member who stays.
 func checkVisit(tx *ledger.Tx, before, after *ledger.Doc[Membership]) error {
 	if after == nil {
 		return nil
