@@ -519,6 +519,15 @@ func TestUndoOfADecision(t *testing.T) {
 		if b := w.get(t, id); b.State != response.Pending || b.Rejection != nil {
 			t.Errorf("after the undo of a rejection: %+v", b)
 		}
+		wantCode(t, "the enumerator undoes that", undo(w.Member, newest()), "response.denied")
+		for _, state := range []string{response.Rejected, response.Pending} { // the undo is undone, and that too
+			if err := undo(w.approver, newest()); err != nil {
+				t.Fatal(err)
+			}
+			if b := w.get(t, id); b.State != state {
+				t.Errorf("after the undo of an undo: %+v", b)
+			}
+		}
 		must(w.responses.Edit(ctx, w.boss, id, 0, "", response.Edit{Answers: map[string]any{"kind": "spring"}}))
 		wantCode(t, "a survey administrator undoes an edit", undo(w.Admin, newest()), "response.denied")
 		if err := undo(w.boss, newest()); err != nil {

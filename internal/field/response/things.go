@@ -45,7 +45,8 @@ func Thing(r *ledger.Reader, d ledger.Doc[Response]) (access.Thing, error) {
 // edit answers. Anything more than a decision is an edit.
 func undoDecision(before, after json.RawMessage) (access.Verb, []string) {
 	var was, is Response
-	if json.Unmarshal(before, &was) != nil || json.Unmarshal(after, &is) != nil || was.State == Draft || is.State == Draft || was.State == Rejected {
+	if json.Unmarshal(before, &was) != nil || json.Unmarshal(after, &is) != nil || was.State == Draft || is.State == Draft ||
+		was.State == Rejected && is.State == Rejected {
 		return "", nil
 	}
 	for _, b := range []*Response{&was, &is} {
