@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 APT := $(shell [ "$$(id -u)" = 0 ] || echo sudo) apt-get
-FUZZTIME ?= 5s
+FUZZTIME ?= 2s
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,7 +40,7 @@ check: ## quick: vet, static analysis, known vulnerabilities
 	go run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./...
 	cd web && npm audit --omit=dev
 
-fuzz: ## each parser for FUZZTIME (5s)
+fuzz: ## each parser for FUZZTIME (2s)
 	./test/fuzz.sh $(FUZZTIME)
 
 bench: ## the figures of the documents, each with its baseline
