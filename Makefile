@@ -22,7 +22,7 @@ test: web/dist.stamp tools test-web test-go test-browser ## everything: both eng
 test-go:
 	go vet ./...
 	QANAT_TAMPER=70 go test -race -short -count=1 $$(go list ./... | grep -v '/test')
-	go test -count=1 -run 'PowerCuts|BothEngines|LargeLedger|OneChange|Thief' ./internal/ledger ./internal/field/response
+	go test -count=1 -run 'PowerCuts|BothEngines|LargeLedger|OneChange|Thief|Oracle' ./internal/ledger ./internal/field/response ./internal/people/access
 	go test -count=1 -timeout 15m ./test/...
 	$(MAKE) fuzz
 
